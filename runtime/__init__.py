@@ -1,4 +1,4 @@
-"""The tracer: what every rank of a real job called, on which group, in which order; and `GroupOps`."""
+"""The tracer: records what every rank of a real job calls, on which group and in which order; also `GroupOps`."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ def trace(
     *,
     check_data: bool = False,
 ) -> Iterator[None]:
-    """Trace the process groups that this process makes from here on into a run of its own below `out_dir`.
+    """Trace the process groups that this process makes from here on into a new run below `out_dir`.
 
-    Ranks that were started by the same process share the run, a pair of files for each; nothing else in `out_dir` is touched.
-    A process on each host compares the ranks meanwhile, and reports on stderr when they diverge, or ends them; with None
-    there is none. `check_data`: compare also which parameters the ranks pass to a call, and results that have to be equal. Read the trace with `collectivelint report OUT_DIR`. Tracing goes on after the block: groups made inside
-    may live longer.
+    Ranks started by the same process share the run and write a pair of files each; other files in `out_dir` are not
+    touched. A process on each host compares the ranks while they run. `on_divergence`: "report" writes a divergence to
+    stderr, "abort" also ends the ranks, None starts no such process. `check_data`: also compare which parameters the
+    ranks pass to a call, and results that must be equal. Read the trace with `collectivelint report OUT_DIR`. Tracing
+    goes on after the block, since groups made inside it may live longer.
     """
     from pathlib import Path
 

@@ -1,8 +1,9 @@
 """`torchrun ... -m collectivelint.runtime train.py ARGS`: run a script traced, without the launcher.
 
-The trace is a run below $COLLECTIVELINT_TRACE, or below `collectivelint-trace` in the current folder. A process on each host compares the
-ranks meanwhile, unless that variable has the run of a launcher, which does; $COLLECTIVELINT_ON_DIVERGENCE says what to do when they diverge: report (the default) or abort; $COLLECTIVELINT_CHECK_DATA
-has the data of calls compared.
+The trace is a run below $COLLECTIVELINT_TRACE, or below `collectivelint-trace` in the current folder. A process on each
+host compares the ranks while they run, unless that variable names the run of a launcher, which already does so.
+$COLLECTIVELINT_ON_DIVERGENCE says what to do when ranks diverge: report (the default) or abort.
+$COLLECTIVELINT_CHECK_DATA also compares the data of calls.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Arming the tracer in a process: nothing happens before torch.distributed is imported, little before it is used."""
+"""Enabling the tracer in a process: no cost before torch.distributed is imported, little before it is used."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _armed: list[Path] = []
 def activate(folder: Path, watch: OnDivergence | None = None, *, check_data: bool = False) -> None:
     """Trace this process into `folder` from its first process group on. Safe to call again.
 
-    `folder` is that of the run, or the one that the user named: then the run's is made below it, see folders.py.
-    `watch`: no launcher watches the job, so a process beside it has to; what that does when ranks have diverged.
-    `check_data`: record also what data calls are made with; the environment may ask for it as well.
+    `folder` is the folder of the run, or the one that the user named; then the run is created below it, see folders.py.
+    `watch`: no launcher watches the job, so a process is started to do it; the value is what that process does when
+    ranks diverge. `check_data`: also record the data passed to calls; the environment can enable this as well.
     """
     if _armed:
         return
@@ -58,7 +58,7 @@ def activate(folder: Path, watch: OnDivergence | None = None, *, check_data: boo
 
 
 def _when_imported(hooks: dict[str, Callable[[ModuleType], None]]) -> None:
-    """Call each when its module has been executed; at once if that is behind us."""
+    """Call each hook once its module has been executed; immediately if it has been already."""
     waiting = {}
     for name, hook in hooks.items():
         module = sys.modules.get(name)
@@ -72,9 +72,9 @@ def _when_imported(hooks: dict[str, Callable[[ModuleType], None]]) -> None:
 
 
 class _Finder:
-    """Lets modules be found as ever, and calls the hooks of some when they have been executed.
+    """A meta path finder that delegates to the other finders and calls hooks once certain modules have been executed.
 
-    Not derived from importlib.abc.MetaPathFinder: its import is half of what the start of a process would take.
+    Not derived from importlib.abc.MetaPathFinder, whose import would be half of this module's cost at process start.
     """
 
     def __init__(self, hooks: dict[str, Callable[[ModuleType], None]]) -> None:
@@ -98,7 +98,7 @@ class _Finder:
         return spec
 
     def _wrap(self, loader: Any, name: str) -> None:
-        """A caller may only look whether the module exists: what counts is that it is executed."""
+        """Wrap the loader rather than call the hook: a caller may only check whether the module exists."""
         execute = loader.exec_module
 
         def exec_module(module: ModuleType) -> None:
@@ -111,7 +111,7 @@ class _Finder:
 
 
 def _appear(folder: Path) -> None:
-    """Leave a record of this rank's process, from its start on."""
+    """Start the record of this rank's process (see traces/rank_record.py)."""
     try:
         from .inside import presence
 
@@ -124,7 +124,7 @@ _auditors: list[Any] = []
 
 
 def _hook_agent(folder: Path, children: Children, module: ModuleType) -> None:
-    """In torchrun: which ranks it ends is recorded, and its own end by our launcher is no news."""
+    """In torchrun: record which ranks it ends, and suppress its traceback when our launcher ended it."""
     _leave_quietly(folder, module)
     try:
         from .inside.agent import hook_close
@@ -135,7 +135,7 @@ def _hook_agent(folder: Path, children: Children, module: ModuleType) -> None:
 
 
 def _leave_quietly(folder: Path, module: Any) -> None:
-    """In torchrun: when our launcher has ended it, its traceback about the signal is no news and would bury the verdict."""
+    """In torchrun: suppress its traceback when our launcher ended it, which would hide the verdict."""
     previous = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -164,7 +164,7 @@ def _audit(folder: Path, hook: str, module: ModuleType) -> None:
 
 
 def _arm(folder: Path, watch: OnDivergence | None, *, check_data: bool) -> None:
-    """Hook init_process_group; everything else is installed when it is called, since torch itself is ready then."""
+    """Wrap init_process_group; the other wrappers are installed when it is called, since torch itself is ready then."""
     try:
         from torch.distributed import distributed_c10d as c10d
 
@@ -195,7 +195,7 @@ def _arm(folder: Path, watch: OnDivergence | None, *, check_data: bool) -> None:
 
 
 def _checking() -> type[Tracer]:
-    """The tracer that checks data as well, where the installed torch has what that takes."""
+    """The tracer class that also checks data; the plain one if the installed torch does not support that."""
     from .inside.tracer import Tracer
 
     try:
@@ -207,7 +207,7 @@ def _checking() -> type[Tracer]:
 
 
 def warn(error: BaseException) -> None:
-    """The job goes on without us."""
+    """Report that this process runs untraced because of `error`; the job continues."""
     from .inside import presence
 
     presence.untraced(error)

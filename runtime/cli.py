@@ -113,7 +113,7 @@ def trace(
 
 
 def _told(outcome: launch.Outcome, expected: Mapping[str, Collection[str]]) -> list[str]:
-    """Say what a run has come to beside the verdict; in a few words each, what of it is wrong."""
+    """Print the checkpoint records and group problems of a run; return each kind of problem in a few words."""
     unexpected = _has_unexpected_groups(outcome, expected) if expected else False
     unreadable: list[str] = []
     saved = records.read(outcome.folder, unreadable=unreadable)

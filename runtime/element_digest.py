@@ -1,4 +1,4 @@
-"""A digest of tensors to which the parts of any sharding add up: each element is hashed with its place in the global tensor."""
+"""A digest of tensors that adds up over shards: each element is hashed with its position in the global tensor."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _SHIFTED: Final = 0x7FFFFFFF
 
 
 def digest(tensor: torch.Tensor, shape: Sequence[int], offsets: Sequence[int]) -> int:
-    """The sum over the elements of a hash of bits and place, modulo 2 ** 64; 0 for none.
+    """The sum over the elements of a hash of bits and position, modulo 2 ** 64; 0 for an empty tensor.
 
-    `tensor` begins at `offsets` of a global tensor of this shape, and lies inside of it. Raise TypeError where its elements
+    `tensor` begins at `offsets` of a global tensor of this shape, and lies inside it. Raises TypeError if its elements
     cannot be read (sparse, quantized).
     """
     strides = [math.prod(shape[dimension + 1 :]) for dimension in range(len(shape))]
@@ -68,7 +68,7 @@ def _hashed(block: torch.Tensor, offsets: list[int], strides: list[int]) -> int:
 
 
 def _bits(block: torch.Tensor) -> list[torch.Tensor]:
-    """The bits of each element as numbers of 64 bits: one, or two for a complex number."""
+    """The bits of each element as 64-bit integers: one per element, or two for a complex number."""
     if block.layout is not torch.strided or block.is_quantized:
         raise TypeError(f"elements of {block.layout} {block.dtype} cannot be read")
     if block.is_complex():

@@ -1,4 +1,4 @@
-"""The environment variables from the launcher to the processes of a job, and its files in the folder of their run."""
+"""Environment variables that the launcher sets for the processes of a job, and names of files in the run's folder."""
 
 from __future__ import annotations
 

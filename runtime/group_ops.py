@@ -1,4 +1,4 @@
-"""Collectives of one group: it is passed once, when the object is created, and no call can leave it out."""
+"""Collectives bound to one group: it is passed once, to the constructor, so no call can omit it."""
 
 # The functions of torch.distributed say nothing of what they return; some are newer than the torch that is checked against.
 # mypy: disable-error-code="no-any-return, attr-defined"
@@ -102,7 +102,7 @@ class GroupOps:
     def barrier(
         self, async_op: bool = False, device_ids: list[int] | None = None, timeout: timedelta | None = None
     ) -> dist.Work | None:
-        """Wait until all ranks are here."""
+        """Wait until all ranks of the group have called it."""
         if timeout is None:
             # The parameter is newer than the oldest torch that is supported.
             return dist.barrier(self.group, async_op, device_ids)
@@ -113,7 +113,7 @@ class GroupOps:
         dist.monitored_barrier(self.group, timeout, wait_all_ranks)
 
     def broadcast(self, tensor: torch.Tensor, src: int = 0, async_op: bool = False) -> dist.Work | None:
-        """Give all ranks the tensor of `src`."""
+        """Copy the tensor of rank `src` to all ranks, in place."""
         return dist.broadcast(tensor, self.global_rank(src), self.group, async_op)
 
     def all_reduce(
@@ -192,7 +192,7 @@ class GroupOps:
         op: dist.ReduceOp.RedOpType = _SUM,
         async_op: bool = False,
     ) -> dist.Work | None:
-        """Reduce the lists of all ranks; each rank has the result of its place."""
+        """Reduce the lists of all ranks; each rank gets the result at its own index."""
         return dist.reduce_scatter(output, input_list, op, self.group, async_op)
 
     def reduce_scatter_tensor(
@@ -202,7 +202,7 @@ class GroupOps:
         op: dist.ReduceOp.RedOpType = _SUM,
         async_op: bool = False,
     ) -> dist.Work | None:
-        """Reduce one tensor of all ranks; each rank has the result of its part."""
+        """Reduce one tensor over all ranks; each rank gets its own part of the result."""
         return dist.reduce_scatter_tensor(output, input, op, self.group, async_op)
 
     def reduce_scatter_single(
@@ -251,7 +251,7 @@ class GroupOps:
         dist.scatter_object_list(scatter_object_output_list, given, self.global_rank(src), self.group)
 
     def broadcast_object_list(self, object_list: list[Any], src: int = 0, device: torch.device | None = None) -> None:
-        """Give all ranks the objects of `src`, in place."""
+        """Copy the objects of rank `src` to all ranks, in place."""
         dist.broadcast_object_list(object_list, self.global_rank(src), self.group, device)
 
     def send(self, tensor: torch.Tensor, dst: int, tag: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""Jobs of so many calls that a report counts them with an engine and judges them by a part: an Event each would not fit into memory."""
+"""Jobs too large for an Event per call: an engine counts all calls, and the verdict rests on a subset of them."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ LARGE: Final = 300_000
 
 
 def is_large(job: Job) -> bool:
-    """Whether a job has so many calls, and what counts them is installed."""
+    """Whether a job has at least `LARGE` recorded calls and DuckDB, which counts them, is installed."""
     count = sum(min(reader.written, reader.capacity) for reader in job.readers)
     return count >= LARGE and engines.has_duckdb()
 
 
 def part_of(job: Job, analysed: Analysed, unreadable: list[str]) -> Reduced | None:
-    """The part of a job that its verdict rests on; None where it rests on all calls. `unreadable`: see reduced.py."""
+    """The calls that a job's verdict rests on; None if it needs all of them. `unreadable`: see reduced.py."""
     from .traces.columns import Catalog
     from .verdict import reduced
 
@@ -43,7 +43,11 @@ def counted(judged: Judged, part: Reduced) -> Judged:
 
 
 def drawn(job: Job, trace: Trace, analysed: Analysed, part: Reduced) -> Source:
-    """What the page is drawn from. `trace`: the ranks, with the calls of the verdict. The slow ranks of `analysed` get their calls' stacks."""
+    """The calls that the page draws, read from the rings.
+
+    `trace`: the ranks, with the calls that the verdict rests on. Adds stacks to the calls of the slow ranks in
+    `analysed`.
+    """
     from .afterwards.picture.packed_columns import FromRings
 
     assert analysed.arrivals is not None

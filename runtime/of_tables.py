@@ -1,4 +1,4 @@
-"""What `collectivelint report` does with tables: writes them, has an engine compute on them, reports a folder of them."""
+"""Tables in `collectivelint report`: write them, have an engine analyse them, report on a folder of them."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ def _as_dict(folder: Path, found: Sequence[Analysed], names: Sequence[str]) -> d
 def analysed(
     found: Sequence[Job], folder: Path | None, engine: str | None, *, is_drawn: bool = False
 ) -> list[Analysed]:
-    """What an engine finds of each job, nothing where none is asked for. The tables stay in `folder` if one is given.
+    """The analysis of each job by an engine, [] if `engine` is None. The tables are kept in `folder` if one is given.
 
-    `is_drawn`: with what a page is drawn from.
+    `is_drawn`: include the arrivals, which a page is drawn from.
     """
     try:
         if folder is not None:

@@ -1,7 +1,8 @@
 """The only list of the operations of torch.distributed. Needs no torch.
 
-Methods and kernels are wrapped, signatures compared, statistics made and dumps of the Flight Recorder translated by what stands
-here. The methods of GroupOps are typed code of their own; a test compares them with `functions`.
+This table drives which methods and kernels are wrapped, how signatures are compared, the statistics, and the
+translation of Flight Recorder dumps. The methods of GroupOps are typed code of their own; a test compares them with
+`functions`.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ Tensors: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An operation by the name that people call it by.
+    """An operation by the name of its function.
 
     `functions` of torch.distributed and methods of GroupOps; `methods` of ProcessGroup, old and new names; `c10d` and
-    `functional` operators of the dispatcher, each with the argument whose tensors are recorded; `recorded`: names in dumps of the
-    Flight Recorder, the first of them is written.
+    `functional` operators of the dispatcher, each with the argument whose tensors are recorded; `recorded`: names in
+    dumps of the Flight Recorder, of which the first is used when writing one.
     """
 
     name: str
@@ -252,8 +253,11 @@ P2P: Final = frozenset(operation.name for operation in OPERATIONS if operation.k
 
 
 def dtypes(signature: Mapping[str, Any]) -> list[str] | None:
-    """The dtypes in a stored signature, which have to be equal also where shapes may differ; None for point-to-point, where nothing is
-    sent, and if not recorded."""
+    """The sorted dtypes of a stored signature without those of empty tensors, or None.
+
+    They must be equal on all ranks even where shapes may differ. None for point-to-point calls, if all tensors are
+    empty, and if they are not recorded.
+    """
     if signature.get("op") in P2P:
         return None
     tensors = signature.get("tensors") or signature.get("sent") or ()

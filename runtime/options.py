@@ -1,4 +1,4 @@
-"""What the options and arguments of the commands have in common."""
+"""Option and argument types that several commands share."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class NamedPath(click.Path):
-    """A path that is not empty: such a text, of a variable that is not set, would mean the current folder."""
+    """A path that must not be empty: an unset shell variable would otherwise mean the current folder."""
 
     def __init__(self, **options: Any) -> None:
-        """`options`: those of click.Path."""
+        """`options`: keyword arguments of click.Path."""
         super().__init__(path_type=Path, **options)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -31,10 +31,10 @@ class NamedPath(click.Path):
 
 
 class TraceFolder(NamedPath):
-    """A folder with a trace. Where there is none, the error has the nearest name, or the command that writes one."""
+    """A folder with a trace. If it is missing, the error suggests the nearest name, or the command that writes one."""
 
     def __init__(self) -> None:
-        """It has to exist."""
+        """The folder must exist."""
         super().__init__(exists=True, file_okay=False)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -47,7 +47,7 @@ class TraceFolder(NamedPath):
 
 
 def refuse_unknown(ctx: click.Context, command: Iterable[str]) -> None:
-    """A command does not begin with a dash: that is an option of ours, misspelt."""
+    """Reject a command that begins with a dash: it is one of our options, misspelt."""
     word = next(iter(command), "")
     if not word.startswith("-"):
         return

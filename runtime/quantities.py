@@ -42,7 +42,7 @@ def width(dtype: str) -> int:
 
 
 def amount(count: int) -> str:
-    """Bytes as people read them: `1.5 MB`."""
+    """A number of bytes in readable units: `1.5 MB`."""
     value = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if value < 1000:

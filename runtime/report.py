@@ -50,10 +50,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What is reported of one job, without its events: those of all jobs together may not fit into memory.
+    """The report on one job, without its events: those of all jobs together may not fit into memory.
 
-    `unexpected`: how its groups differ from those that the configuration names; `data`: its tables, for JSON; `section`: what the
-    page has of it, None where none is written; `slow`: its slow ranks, in a few words.
+    `unexpected`: how its groups differ from the configured ones; `data`: its tables, for JSON; `section`: its part of
+    the page, None if no page is written; `slow`: its slow ranks, in a few words.
     """
 
     judged: Judged
@@ -191,9 +191,9 @@ def _parts(
     is_text: bool,
     is_page: bool,
 ) -> list[_Part]:
-    """Judge each job, print its tables if `is_text`, and draw it if `is_page`. `stopped`: the tracer has ended the run.
+    """Judge each job, print its tables if `is_text`, and draw it if `is_page`. `stopped`: the tracer ended the run.
 
-    `analysed`: what an engine has found of each job; nothing where it is computed here.
+    `analysed`: the analysis of each job by an engine; empty if it is computed here.
     """
     ends: dict[Path, RunEnd | None] = {}
     main = jobs.main_of(found)
@@ -230,7 +230,7 @@ def _parts(
 
 
 def _judged(job: Job, name: str, trace: Trace, ends: dict[Path, RunEnd | None]) -> Judged:
-    """The verdict on a job: what is proved by now if one of its processes still runs."""
+    """The verdict on a job; if one of its processes still runs, only what is proved so far."""
     if any(map(lives_here, job.readers)):
         return judging.summed(job, name, trace, matching.compare(alive(trace), over=False))
     judged = judging.judge(job, name, trace, told=run_end.ended_from_outside(job, ends))
@@ -277,7 +277,7 @@ def _export(found: list[Job], folder: Path) -> None:
 
 
 def warn(problems: Iterable[str]) -> None:
-    """Say what was left out."""
+    """Print a warning for each problem."""
     for problem in problems:
         echo(f"warning: {one_line(problem)}", err=True)
 

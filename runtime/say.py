@@ -11,14 +11,14 @@ from collectivelint.printable import printable
 
 
 def say(text: str) -> None:
-    """Write to stderr from inside a job: if it is closed or not read, the job must not fail."""
+    """Write to stderr from inside a job; a closed or unread stderr must not make the job fail."""
     with suppress(Exception):
         sys.stderr.write(printable(text))
         sys.stderr.flush()
 
 
 def echo(text: str, *, err: bool = False, nl: bool = True, **style: Any) -> None:
-    """Print for a command, in a style of `click.style` on a terminal (see NO_COLOR and FORCE_COLOR)."""
+    """Print for a command; on a terminal in a style of `click.style` (see NO_COLOR and FORCE_COLOR)."""
     import click
 
     text = printable(text)
@@ -27,7 +27,7 @@ def echo(text: str, *, err: bool = False, nl: bool = True, **style: Any) -> None
 
 
 def reason(error: Exception) -> str:
-    """What a person can do something with: no number of the system."""
+    """The message of an error for the user, without the errno."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)

@@ -1,4 +1,4 @@
-"""Spark, for what computes on a cluster: a session on it, and why something there has failed."""
+"""Spark as an engine: a session on a cluster, and the cause of an error raised there."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ def is_master(engine: str) -> bool:
 def session(
     master: str, extras: str, fail: Callable[[str], Exception], settings: Mapping[str, str] | None = None
 ) -> Iterator[Any]:
-    """A SparkSession, ended afterwards. Raises what `fail` makes of a message where there is none.
+    """A SparkSession, stopped afterwards. Raises `fail(message)` if none can be started.
 
-    `extras`: those of this package that have what is needed; `settings`: Spark's, beside those that keep it quiet.
+    `extras`: extras of this package that install pyspark; `settings`: Spark settings, added to those that keep it
+    quiet.
     """
     try:
         from pyspark.sql import SparkSession
@@ -53,9 +54,9 @@ def session(
 
 
 def cause(error: Exception) -> str:
-    """One line of an error: the exception of Python in it, or the first cause that Java names, or its first line.
+    """One line of an error: the Python exception in it, else the first "Caused by" of Java, else its first line.
 
-    Traces of Java and Python stand around these.
+    The rest of such a message is Java and Python tracebacks.
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     raised = [line for line in lines if _RAISED.fullmatch(line)]

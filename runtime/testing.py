@@ -1,4 +1,4 @@
-"""Running a function on several ranks under the tracer, for tests of one's own distributed code."""
+"""Running a function on several ranks under the tracer, for tests of your own distributed code."""
 
 from __future__ import annotations
 
@@ -41,15 +41,16 @@ def run_ranks(
     timeout: float = 120.0,
     check_data: bool = False,
 ) -> list[Any]:
-    """Call `function(*args)` in `ranks` new processes that form a process group; what each returned, by rank.
+    """Call `function(*args)` in `ranks` new processes that form a process group; returns the results by rank.
 
-    The function has to be importable (no lambda, nothing nested), and its result to be picklable. `backend` is that of the
-    default group, which is made before the call and destroyed behind it; with None that is left to the function, which
-    finds RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT set. `timeout` is in seconds, for all of it.
-    `check_data`: compare also which parameters the ranks pass to a call, and a checksum of results that have to be equal.
+    The function must be importable (not a lambda or nested function), and its result picklable. `backend` is that of
+    the default group, which is created before the call and destroyed after it; with None the function creates it itself
+    from RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT, which are set. `timeout` is in seconds, for the
+    whole call. `check_data`: also compare which parameters the ranks pass to a call, and a checksum of results that
+    must be equal.
 
-    Raises DivergenceError as soon as the ranks have diverged, also when one has died and others wait for it; RankError if a
-    rank raised, died or took too long. Both name a rank that died with its exit code or signal.
+    Raises DivergenceError as soon as the ranks have diverged, including when a rank died and others wait for it;
+    RankError if a rank raised, died or took too long. Both report the exit code or signal of a rank that died.
     """
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory(prefix="collectivelint") as name:
@@ -100,7 +101,7 @@ def _watch(
     died: dict[int, int],
     timeout: float,
 ) -> Divergence | None:
-    """Collect results, and the exit codes of ranks that end without one, until there are no more, or a divergence, or no time."""
+    """Collect results, or exit codes of ranks without one, until all have ended, ranks diverge or time is up."""
     monitor = Monitor(folder, timeout, lambda _: None, launcher_grace=_LAUNCHER_GRACE)
     deadline = time.monotonic() + timeout
     open_ = dict(enumerate(pipes))
@@ -177,7 +178,7 @@ def _main(
     pipe: Connection,
     check_data: bool,
 ) -> None:
-    """What each process does."""
+    """The main function of each process: run the function and send its result to the parent."""
     from .activate import activate
 
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(ranks), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(ranks)}

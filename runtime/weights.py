@@ -1,7 +1,7 @@
-"""Weights that travel instead of being saved: do the trainer and the inference engine hold the same ones?
+"""Weights sent to another program, not saved: check that the trainer and the inference engine hold the same ones.
 
-Each side takes the fingerprint of its weights; `compare` says by name where they differ. The digest of a tensor is a sum over
-its elements (element_digest.py), so parts of any sharding add up to the digest of the whole.
+Each side takes the fingerprint of its weights; `compare` lists by name where they differ. The digest of a tensor is a
+sum over its elements (element_digest.py), so the digests of shards add up to the digest of the whole tensor.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MASK: Final = (1 << 64) - 1
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Where a plain tensor lies in a global one: the global shape, and the offset of its first element in each dimension."""
+    """The position of a plain tensor in a global one: global shape, and offset in each dimension."""
 
     shape: tuple[int, ...]
     offsets: tuple[int, ...]
@@ -33,7 +33,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class TensorPrint:
-    """What is known of one tensor: global shape, dtype, the digest of the elements that were seen, and how many those are."""
+    """One tensor: global shape, dtype, the digest of the elements that were seen, and their number."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -42,11 +42,11 @@ class TensorPrint:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all elements of the global tensor were seen, each once."""
+        """Whether the number of elements seen equals that of the global tensor."""
         return self.elements == math.prod(self.shape)
 
     def __add__(self, other: TensorPrint) -> TensorPrint:
-        """Of two parts of one tensor that have no element in common. Raise ValueError where they are parts of different ones."""
+        """Combine two disjoint parts of one tensor. Raises ValueError if they are parts of different tensors."""
         if (self.shape, self.dtype) != (other.shape, other.dtype):
             raise ValueError(
                 f"{self.dtype}{list(self.shape)} and {other.dtype}{list(other.shape)} belong to different tensors"
@@ -56,12 +56,12 @@ class TensorPrint:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """The tensors of a model by name, as far as one or several ranks hold them."""
+    """The tensors of a model by name, limited to what one or several ranks hold."""
 
     tensors: Mapping[str, TensorPrint] = field(default_factory=dict)
 
     def __add__(self, other: Fingerprint) -> Fingerprint:
-        """Of two ranks together. Raise ValueError where a tensor has different shapes or dtypes on them."""
+        """Combine two ranks. Raises ValueError if they hold a tensor with different shapes or dtypes."""
         found = dict(self.tensors)
         for name, tensor in other.tensors.items():
             try:
@@ -71,13 +71,13 @@ class Fingerprint:
         return Fingerprint(found)
 
     def to_json(self) -> str:
-        """As text that `from_json` reads, to be sent or stored."""
+        """The fingerprint as JSON text, to be sent or stored; `from_json` reads it."""
         rows = {name: [list(t.shape), t.dtype, f"{t.digest:016x}", t.elements] for name, t in self.tensors.items()}
         return json.dumps({"collectivelint": "weights", "version": 1, "tensors": rows})
 
     @classmethod
     def from_json(cls, text: str) -> Fingerprint:
-        """Read what `to_json` wrote. Raise ValueError where it is something else."""
+        """Read the text that `to_json` wrote. Raises ValueError for any other text."""
         try:
             data = json.loads(text)
             if data["collectivelint"] != "weights" or data["version"] != 1:
@@ -94,7 +94,7 @@ class Fingerprint:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A name under which two sides hold different things; `reason` in words."""
+    """A name under which two sides hold different tensors; `reason` in words."""
 
     name: str
     reason: str
@@ -102,7 +102,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What comparing has come to. `equal` names agree in every bit; `differing` do not; `unread` cannot be compared."""
+    """The result of a comparison: `equal` names agree in every bit, `differing` do not, `unread` cannot be compared."""
 
     equal: tuple[str, ...]
     differing: tuple[Difference, ...]
@@ -112,7 +112,7 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        """Whether there is at least one tensor, all have been compared, and all are equal."""
+        """Whether there is at least one tensor, and all were compared and are equal."""
         return bool(self.equal) and not (self.differing or self.only_first or self.only_second or self.unread)
 
     def __str__(self) -> str:
@@ -135,13 +135,13 @@ def fingerprint(
 ) -> Fingerprint:
     """The fingerprint of a model or state dict: of what this rank holds, or of what all ranks of `group` hold together.
 
-    DTensors count with their place in the global tensor, and replicas of them once. A plain tensor is a whole one, and counts
-    on the first rank of `group` alone, unless `slices` says which part of which global tensor it is. `dtype` is what floating
-    point tensors are converted to first, where the other side holds them in another precision. `rename` gives the name that
-    the other side uses, None to leave a tensor out. With `group` this is a collective: every rank of it has to call it.
+    A DTensor counts with its position in the global tensor, and replicated parts once. A plain tensor counts as a whole
+    one, and on the first rank of `group` only, unless `slices` gives its position in a global tensor. `dtype`: floating
+    point tensors are converted to it first, for a side that holds another precision. `rename` returns the name that the
+    other side uses, or None to leave a tensor out. With `group` this is a collective: every rank of it must call it.
 
-    Raise ValueError for a tensor that is a partial sum, or whose slice does not lie in its global tensor; TypeError for one
-    whose elements cannot be read (ShardedTensor: pass its local part with a slice).
+    Raises ValueError for a tensor that is a partial sum, or whose slice does not lie in its global tensor; TypeError
+    for one whose elements cannot be read (ShardedTensor: pass its local part with a slice).
     """
     import torch.distributed as dist
 
@@ -165,7 +165,7 @@ def fingerprint(
 
 
 def total(parts: Iterable[Fingerprint]) -> Fingerprint:
-    """The fingerprint of several ranks together. Raise ValueError where they hold parts of different tensors by one name."""
+    """The combined fingerprint of several ranks. Raises ValueError if one name has parts of different tensors."""
     found = Fingerprint()
     for part in parts:
         found = found + part
@@ -173,7 +173,7 @@ def total(parts: Iterable[Fingerprint]) -> Fingerprint:
 
 
 def compare(first: Fingerprint, second: Fingerprint) -> Comparison:
-    """Compare two sides by name, whatever their sharding is."""
+    """Compare two sides by name, regardless of how each is sharded."""
     equal, differing, unread = [], [], []
     for name in sorted(first.tensors.keys() & second.tensors.keys()):
         one, other = first.tensors[name], second.tensors[name]
@@ -207,7 +207,7 @@ def _tensors(weights: Any) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def _part(tensor: Any, where: Slice | None, dtype: torch.dtype | None, *, is_first: bool) -> TensorPrint:
-    """What this rank holds of a tensor."""
+    """The fingerprint of the part of a tensor that this rank holds."""
     from torch.distributed.tensor import DTensor
 
     tensor = tensor.detach()
@@ -232,7 +232,7 @@ def _part(tensor: Any, where: Slice | None, dtype: torch.dtype | None, *, is_fir
 
 
 def _place(tensor: Any) -> tuple[Slice, bool]:
-    """Where a DTensor's local part lies, and whether it is this rank's to count: of replicas the first one's is counted."""
+    """The position of a DTensor's local part, and whether this rank counts it: the first of its replicas does."""
     from torch.distributed.tensor import Replicate
 
     from .inside.torch_api import offsets_of

@@ -1,1 +1,1 @@
-"""After the job: the trace as numbers, use of groups, confirmed findings, and formats of other tools."""
+"""After the job: statistics, use of groups, findings confirmed by a run, and conversion to formats of other tools."""

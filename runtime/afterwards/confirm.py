@@ -1,4 +1,4 @@
-"""Static findings compared with a run: whether the ranks diverged there or all made the same calls, and how many."""
+"""Compare static findings with a run: whether ranks diverged there or made the same calls, and how many."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Confirmation:
 
 @dataclass(frozen=True, slots=True)
 class Unseen:
-    """A place that ran collectives and where the linter knows of none: something to teach it."""
+    """A call site that ran collectives although the linter knows of none there: a gap in the linter."""
 
     path: str
     line: int
@@ -46,7 +46,7 @@ class Unseen:
 
 
 class Run:
-    """The calls of a trace, by where they were made and by what they met."""
+    """The calls of a trace, indexed by call site and by collective."""
 
     def __init__(self, trace: Trace) -> None:
         """Index the events."""
@@ -63,7 +63,7 @@ class Run:
                     self._met[(event.stream, event.sequence)][rank.rank] = event
 
     def confirm(self, findings: Iterable[Finding]) -> Iterator[Confirmation]:
-        """One by one, in their order."""
+        """The outcome of each finding, in the given order."""
         for finding in findings:
             events = list(self._of(finding))
             calls = {(event.stream, event.sequence) for event in events}
@@ -75,7 +75,7 @@ class Run:
                 yield Confirmation(finding, "uniform" if events else "not executed", len(calls))
 
     def _of(self, finding: Finding) -> Iterator[Event]:
-        """The events of a finding: made where its trail ends, through where it stands."""
+        """The calls that a finding is about: made at the end of its trail, with a stack through the finding's line."""
         ends = [step for step in finding.trail if step.kind == "collective"]
         path, line = (ends[-1].path, ends[-1].line) if ends else (finding.path, finding.location.row)
         through = None if (path, line) == (finding.path, finding.location.row) else finding
@@ -105,7 +105,7 @@ class Run:
         return any(is_same_file(file, path) for file in files for path in made)
 
     def unseen(self, known: Mapping[str, set[int]]) -> list[Unseen]:
-        """Places in the given files that are not among the lines known there; the most calls first."""
+        """Call sites in the files of `known` that are not among its lines, the most calls first."""
         counts: Counter[tuple[str, int]] = Counter()
         ops: defaultdict[tuple[str, int], set[str]] = defaultdict(set)
         some: dict[tuple[str, int], Event] = {}
@@ -124,7 +124,7 @@ class Run:
 
 
 def _sites(event: Event) -> Iterator[tuple[str, int]]:
-    """Path and line of the call's site; where a library made the call, of its frame as well: findings may be about either."""
+    """Path and line of the call site, and of the library frame that made the call: a finding may be about either."""
     place = event.place
     yield place.path, place.line
     for frame in place.via[:1]:
@@ -134,7 +134,7 @@ def _sites(event: Event) -> Iterator[tuple[str, int]]:
 
 
 def _described(place: Place, line: int) -> tuple[str, str]:
-    """Function and code of a site of a call."""
+    """The function and the source text of a call site."""
     frames = [frame for frame in (*place.stack[:1], *place.via[:1]) if frame.partition(" ")[0].endswith(f":{line}")]
     function, _, text = frames[0].partition(" ")[2].partition(": ") if frames else (place.function, "", "")
     return function, text

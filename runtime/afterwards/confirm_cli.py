@@ -1,4 +1,4 @@
-"""`collectivelint confirm`: static findings beside what a traced job did."""
+"""`collectivelint confirm`: compare static findings with the calls of a traced job."""
 
 from __future__ import annotations
 
@@ -101,13 +101,13 @@ def confirm(paths: tuple[Path, ...], trace_dir: Path, output_format: str, min_co
 
 
 def _strongest(several: Sequence[Confirmation]) -> Confirmation:
-    """What all jobs say of a finding: confirmed by one is confirmed, and the calls are those of all."""
+    """One confirmation of a finding over all jobs: confirmed if any job confirms it, with the calls of all added up."""
     strongest = min(several, key=lambda item: _STRENGTH.index(item.outcome))
     return replace(strongest, calls=sum(item.calls for item in several))
 
 
 def _merged(unseen: Iterable[Unseen]) -> list[Unseen]:
-    """One entry for each place, the most calls first."""
+    """One entry per call site, the most calls first."""
     found: dict[tuple[str, int], Unseen] = {}
     for item in unseen:
         known = found.get((item.path, item.line))
@@ -118,7 +118,7 @@ def _merged(unseen: Iterable[Unseen]) -> list[Unseen]:
 
 
 def _known(linter: Linter, paths: list[Path]) -> dict[str, set[int]]:
-    """For each file, the lines of the calls that the linter knows to be, or to lead to, collectives."""
+    """For each file, the lines of calls that the linter takes for collectives, or that lead to one."""
     known: dict[str, set[int]] = {path: set() for path in linter.paths(paths)}
     for call in linter.analysis([Path(path) for path in known]).calls():
         known.setdefault(call.function.path, set()).update(range(call.span.line, call.span.end_line + 1))

@@ -37,15 +37,15 @@ _LARGEST: Final = 1 << 30
 
 
 class _Plain(pickle.Unpickler):
-    """Numbers, texts, lists and dicts; a pickle that wants to call anything is refused."""
+    """An unpickler for numbers, texts, lists and dicts; it rejects a pickle that refers to a class or function."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Nothing in a dump is of any class."""
+        """Raise UnpicklingError: a dump refers to no classes."""
         raise pickle.UnpicklingError(f"wants {module}.{name}, which a dump has no use for")
 
 
 def load(folder: Path) -> Trace:
-    """Read the dumps of a folder, one for each rank; raise TraceError where there are none or they cannot be read."""
+    """Read the dumps of a folder, one for each rank. Raises TraceError if it has none or they cannot be read."""
     dumps = {}
     for file in sorted(folder.iterdir()):
         match = _FILE.search(file.name)
@@ -97,7 +97,7 @@ def _trace(dumps: dict[int, dict[str, Any]]) -> Trace:
 
 
 def _groups(dumps: dict[int, dict[str, Any]]) -> dict[tuple[str, int], Group]:
-    """(name, rank) -> group. A name may stand for other groups on other ranks: `split_group` gives all parts one name."""
+    """(name, rank) -> group. A name may mean different groups on different ranks: `split_group` reuses one."""
     members: dict[tuple[str, int], tuple[int, ...]] = {}
     callers: defaultdict[str, set[int]] = defaultdict(set)
     descriptions: dict[str, str] = {}
@@ -124,7 +124,7 @@ def _groups(dumps: dict[int, dict[str, Any]]) -> dict[tuple[str, int], Group]:
 
 
 def _events(rank: int, entries: list[dict[str, Any]], groups: dict[tuple[str, int], Group]) -> Iterator[Event]:
-    """One event for each call; the entries of a coalesced one have one number between them."""
+    """One event for each call; the entries of a coalesced call share one number."""
     counts: defaultdict[object, int] = defaultdict(int)
     waits: set[object] = set()
 
@@ -180,7 +180,7 @@ def _dtypes(dtypes: Any, entry: dict[str, Any]) -> list[str]:
 
 
 def _place(frames: list[dict[str, Any]]) -> Place:
-    """The first frame that is not torch's own."""
+    """The call site: the innermost frame outside torch, with the stack from there."""
     own = [frame for frame in frames if not re.search(r"[\\/]torch[\\/]", frame["filename"])]
     if not own:
         return Place("<no Python frame>", 0, "")
@@ -258,7 +258,7 @@ def _entry(number: int, event: Event, names: dict[Any, str]) -> dict[str, Any]:
 
 
 def _frame(text: str) -> tuple[str, str, str]:
-    """`a.py:3 f: code` in its parts."""
+    """The path, line and function of `a.py:3 f: code`."""
     place, _, rest = text.partition(" ")
     path, _, line = place.rpartition(":")
     return path, line if line.isdecimal() and len(line) < 10 else "0", rest.partition(":")[0]

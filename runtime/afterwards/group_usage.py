@@ -1,4 +1,4 @@
-"""Usage of process groups: the members that never call on theirs, and the groups that a project says it has."""
+"""Use of process groups: members that never call on their group, and the groups that the configuration expects."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _DEFAULT_PG: Final = "default_pg"
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A group of the job: how many calls its members have made on it, and who of them.
+    """A group of the job: how many calls its members made on it, and which members.
 
-    `absent` are traced members that never called on it although others did; `destroyed` those that have destroyed it.
+    `absent`: traced members that never called on it although others did; `destroyed`: members that destroyed it.
     """
 
     group: Group
@@ -35,14 +35,14 @@ class Use:
     destroyed: tuple[int, ...]
 
     def __str__(self) -> str:
-        """Its users, in a few words."""
+        """The ranks that used it, in a few words: `all`, `rank 0; no call by ranks 1-3`."""
         if not self.users:
             return "no rank"
         return f"{ranks_text(self.users)}; no call by {ranks_text(self.absent)}" if self.absent else "all"
 
 
 def uses(trace: Trace) -> list[Use]:
-    """Every group that a traced rank is in, the most calls first. Making a group is no call on it."""
+    """Every group that a traced rank is in, the most calls first. Creating a group does not count as a call on it."""
     number = Numbering()
     groups: dict[int, Group] = {}
     calls: defaultdict[int, defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
@@ -77,12 +77,12 @@ def absent_of(group: Group, users: Collection[int], ends: Mapping[int, str]) -> 
 
 
 def by_calls(found: Iterable[Use]) -> list[Use]:
-    """The most calls first."""
+    """The uses sorted by calls, the most first."""
     return sorted(found, key=lambda use: (-use.calls, use.group.ranks))
 
 
 def text(found: list[Use]) -> Iterator[str]:
-    """A table."""
+    """A text table of the groups."""
     yield f"{'calls':>7}  {'used by':<32} group"
     for use in found:
         yield one_line(f"{use.calls:>7}  {use!s:<32} {use.group}")
@@ -104,9 +104,9 @@ def as_dicts(found: list[Use]) -> list[dict[str, object]]:
 
 
 def unexpected(found: list[Use], expected: Mapping[str, Collection[str]]) -> Iterator[str]:
-    """How the groups of a job differ from those that the configuration names.
+    """How the groups of a job differ from the configured ones, one sentence each.
 
-    `expected`: by description, the members of each group of that description, as `0-2,5`.
+    `expected`: for each description, the members of every group with that description, such as `0-2,5`.
     """
     for name, specs in expected.items():
         wanted = [_ranks(spec) for spec in specs]

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def jobs_of(run: Path, unreadable: list[str]) -> list[Job]:
-    """The jobs of a run, or that of the Flight Recorder's dumps in a folder. Raises TraceError where there is neither.
+    """The jobs of a run, or the one job of a folder of Flight Recorder dumps. Raises TraceError if there is neither.
 
-    `unreadable` gets what is wrong with ranks that are left out.
+    Problems with ranks that are left out are appended to `unreadable`.
     """
     if folders.is_run(run) or ring_files(run):
         return jobs.read(run, unreadable)

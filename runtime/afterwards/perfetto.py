@@ -1,8 +1,9 @@
 """`report --perfetto`: the calls of a run as a trace that the Perfetto UI opens (https://ui.perfetto.dev).
 
-A track for each rank below that of its job, a slice for each call, a flow through the calls of a collective on all ranks, and a
-counter of the bytes in flight on each rank. Calls that overlap others (asynchronous ones, other threads') have tracks of their own
-below the rank's. Ranks are read and written one after the other: packets may come in any order of time.
+Each rank has a track below that of its job, with a slice for each call and a counter of the bytes in flight. A flow
+links the calls of one collective on all ranks. Calls that overlap others (asynchronous ones, or on other threads) have
+tracks of their own below that of the rank. Ranks are read and written one after the other, since packets need not be in
+order of time.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class PerfettoError(Exception):
 def write(jobs: Sequence[Job], names: Sequence[str], file: Path, unreadable: list[str]) -> None:
     """Write the calls of all jobs. One rank is in memory at a time.
 
-    `unreadable` gets what is wrong with ranks that are left out; PerfettoError is raised where the package is missing.
+    Problems with ranks that are left out are appended to `unreadable`. Raises PerfettoError if the package is missing.
     """
     try:
         import perfetto.protos.perfetto.trace.perfetto_trace_pb2 as protos
@@ -51,7 +52,7 @@ def write(jobs: Sequence[Job], names: Sequence[str], file: Path, unreadable: lis
 
 @contextmanager
 def _replaced(file: Path) -> Iterator[IO[bytes]]:
-    """A stream to a new file that takes the place of the old one when all is written; to a device or pipe itself."""
+    """A stream to a temporary file that replaces `file` once complete; a device or pipe is written to directly."""
     target = Path(os.path.realpath(file))
     if target.exists() and not target.is_file():
         with target.open("wb") as stream:

@@ -33,10 +33,10 @@ _END, _COUNT = -1, -2
 
 
 class Job:
-    """The ranks of one job. `catalog`: what their calls refer to."""
+    """The ranks of one job. `catalog`: the operations, groups and call sites of their calls."""
 
     def __init__(self, packets: Packets, track: int, base: int) -> None:
-        """`base`: the number of groups of other jobs, so that flows differ."""
+        """`base`: the number of groups of other jobs, so that flow numbers differ between jobs."""
         self._packets, self._track, self._base = packets, track, base
         self.catalog = Catalog()
         self._names: dict[int, str] = {}
@@ -52,7 +52,7 @@ class Job:
         self._shifts: dict[str, float] = {}
 
     def rank(self, rank: Rank, calls: Calls) -> None:
-        """Write a rank's track, its calls in the order of time, and the counter."""
+        """Write a rank's track with its calls in order of time, and the counter."""
         shift = self._shift(rank, calls)
         lanes = Lanes(self._packets, self._track, rank)
         calls = calls[np.lexsort((calls["number"], calls["start"]))]
@@ -90,7 +90,7 @@ class Job:
             self._write(rows, widths)
 
     def _write(self, rows: Mapping[str, Column], widths: Mapping[str, int]) -> None:
-        """Packets: by column their kinds (numbers of templates, or _END and _COUNT) and the numbers in them."""
+        """Write a packet per row. `rows`: by column, the kind (template number, _END or _COUNT) and its numbers."""
         made, lengths = {}, {}
         for kind in np.unique(rows["kind"]).tolist():
             found = self._prototype(kind, widths)
@@ -114,7 +114,7 @@ class Job:
         return found
 
     def _encoded(self, template: Any, numbers: Mapping[str, int]) -> bytes:
-        """A copy of a packet with other numbers."""
+        """The bytes of a template with these numbers filled in."""
         packet = type(template)()
         packet.CopyFrom(template)
         packet.timestamp = numbers["time"]
@@ -130,7 +130,7 @@ class Job:
         return self._packets.encoded(packet)
 
     def _shift(self, rank: Rank, calls: Calls) -> float:
-        """By how many seconds the clock of the host is ahead of the first rank's, see offsets() in verdict/meetings.py."""
+        """Seconds by which the host's clock is ahead of the first rank's, see offsets() in verdict/meetings.py."""
         if self._first is None:
             self._first, self._shifts[rank.host] = self._common(calls), 0.0
             self._packets.snapshot(int(_nanoseconds(np.array([rank.started]))[0]))
@@ -143,13 +143,13 @@ class Job:
         return self._shifts[rank.host]
 
     def _common(self, calls: Calls) -> Calls:
-        """The calls that a rank leaves only when all others are there."""
+        """The synchronising collectives: a rank leaves them only once all other ranks have entered."""
         waits = np.array([op in SYNCHRONISING for op in self.catalog.ops], bool)[calls["op"]]
         found: Calls = calls[waits & (calls["kind"] == 0) & (calls["state"] == State.DONE) & ~calls["is_async"]]
         return found
 
     def _like(self, calls: Calls) -> Column:
-        """The number of each call's template. What is new in these is written."""
+        """The template number of each call. Templates that do not exist yet are created."""
         names = ["op", "signature", "site", "group", "kind", "state", "peer", "is_async"]
         _, first, where = np.unique(calls[names], return_index=True, return_inverse=True)
         numbers = np.empty(len(first), np.int64)
@@ -162,7 +162,7 @@ class Job:
         return numbers[where]
 
     def _described(self, call: Any) -> Any:
-        """A packet to be copied for calls like this one. A packet before it has the names that are new."""
+        """A template packet for calls like this one. Names that it interns are written in a packet before it."""
         packets, catalog = self._packets, self.catalog
         names = packets.packet()
         begun = packets.template("TYPE_SLICE_BEGIN")
@@ -203,7 +203,7 @@ class Job:
 
 
 class Lanes:
-    """The tracks of a rank: its own for the synchronous calls of its main thread, one below it for each call that overlaps."""
+    """The tracks of a rank: one for the synchronous calls of its main thread, more below it for calls that overlap."""
 
     def __init__(self, packets: Packets, job: int, rank: Rank) -> None:
         """`job`: the track of the job."""
@@ -214,7 +214,10 @@ class Lanes:
         self._ends: dict[tuple[int, bool], list[tuple[int, int]]] = {(0, False): [(self._track, 0)]}
 
     def lanes(self, calls: Calls, start: Column, end: Column) -> Column:
-        """The track of each call, on which it overlaps no other. `calls` are in the order of their starts; times are in nanoseconds."""
+        """The track of each call, such that calls on one track never overlap.
+
+        `calls` are ordered by start; `start` and `end` are in nanoseconds.
+        """
         if not (calls["thread"].any() or calls["is_async"].any()) and bool((start[1:] >= end[:-1]).all()):
             return np.full(len(calls), self._track)
         rows = zip(calls["thread"].tolist(), calls["is_async"].tolist(), start.tolist(), end.tolist(), strict=True)
@@ -238,13 +241,13 @@ class Lanes:
 
 
 def _nanoseconds(seconds: Column) -> Column:
-    """Of times since the epoch, which are exact to less than a microsecond."""
+    """Seconds since the epoch as nanoseconds, rounded to microseconds: a float holds no more."""
     found: Column = np.maximum(0, np.rint(seconds * 1e6)).astype(np.int64) * 1000
     return found
 
 
 def _named(group: Group) -> str:
-    """A group in a line: description and members, which may be thousands."""
+    """A group in one line: description and members, truncated if there are many."""
     members = ranks_text(group.ranks)
     shown = members if len(members) <= _LONGEST else f"{members[:_LONGEST]}... ({len(group.ranks)} ranks)"
     again = f", the {ordinal(group.ordinal + 1)} group of exactly these" if group.ordinal else ""

@@ -15,10 +15,10 @@ _REALTIME: Final = 1
 
 
 class Packets:
-    """Packets of Perfetto's format, with names that are stored where they come first."""
+    """A writer of Perfetto packets that interns names: each is stored where it is used first."""
 
     def __init__(self, protos: Any, stream: IO[bytes]) -> None:
-        """`protos`: the module with Perfetto's classes."""
+        """`protos`: the module with Perfetto's protobuf classes."""
         self._stream, self._protos = stream, protos
         self._batch = protos.Trace()
         self._uuids = itertools.count(1)
@@ -26,7 +26,7 @@ class Packets:
         self._is_first = True
 
     def packet(self, like: Any = None) -> Any:
-        """A new packet, a copy of `like` if one is given; the caller fills it before it asks for another."""
+        """A new packet, a copy of `like` if one is given. It is complete when the caller asks for the next one."""
         if len(self._batch.packet) >= BATCH:
             self.flush()
         packet = self._batch.packet.add()
@@ -42,7 +42,7 @@ class Packets:
         return packet
 
     def template(self, kind: str) -> Any:
-        """A packet with an event of a kind, to be copied."""
+        """A packet with an event of this type, to be copied."""
         made = self._protos.TracePacket()
         made.trusted_packet_sequence_id = _SEQUENCE
         made.sequence_flags = self._protos.TracePacket.SEQ_NEEDS_INCREMENTAL_STATE
@@ -50,23 +50,23 @@ class Packets:
         return made
 
     def write(self, packets: bytes) -> None:
-        """Write packets that are made already, behind those so far."""
+        """Append packets that are already encoded."""
         self.flush()
         self._stream.write(packets)
 
     def encoded(self, packet: Any) -> bytes:
-        """A packet as it stands in the file."""
+        """The bytes of a packet as they stand in the file."""
         return bytes(self._protos.Trace(packet=[packet]).SerializeToString())
 
     def flush(self) -> None:
-        """Write the packets; those of several messages make one trace."""
+        """Write out the packets; Perfetto reads several serialised messages in a row as one trace."""
         self._stream.write(self._batch.SerializeToString())
         self._batch = self._protos.Trace()
 
     def track(
         self, name: str, parent: int = 0, order: int = 0, *, sorts_children: bool = False, counts: bool = False
     ) -> int:
-        """Describe a track; its number."""
+        """Write the description of a new track and return its number."""
         track = self.packet().track_descriptor
         track.uuid, track.name, track.sibling_order_rank = next(self._uuids), name, order
         if parent:
@@ -78,14 +78,14 @@ class Packets:
         return int(track.uuid)
 
     def snapshot(self, time: int) -> None:
-        """Say that times are those of day."""
+        """Write the clock snapshot by which times are read as time of day."""
         clocks = self.packet().clock_snapshot
         clocks.primary_trace_clock = _BOOTTIME
         for clock in (_BOOTTIME, _REALTIME):
             clocks.clocks.add(clock_id=clock, timestamp=time)
 
     def interned(self, packet: Any, table: str, text: str) -> int:
-        """The number of a text; `packet` stores it if it is the first that needs it."""
+        """The interned id of a text; `packet` defines it on first use."""
         found = self._interned.get((table, text))
         if found is None:
             found = self._interned[table, text] = len(self._interned) + 1

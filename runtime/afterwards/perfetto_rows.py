@@ -1,4 +1,4 @@
-"""Packets of Perfetto's format that differ only in numbers, many at once: the bytes of one of Perfetto's own, and the numbers put into them."""
+"""Encoding many Perfetto packets that differ only in numbers: copy one encoded packet, and fill in the numbers."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _FIXED: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Prototype:
-    """The bytes of a packet. `places`: where the bytes of each of its numbers stand; `fixed`: the numbers that are not of seven bits a byte."""
+    """An encoded packet and its numbers. `places`: the byte positions of each; `fixed`: those that are not varints."""
 
     data: Column
     places: Mapping[str, Column]
     fixed: frozenset[str]
 
     def rows(self, count: int, numbers: Mapping[str, Column]) -> Column:
-        """As many packets, an array (count, bytes), with these numbers."""
+        """`count` packets with these numbers, as an array (count, bytes)."""
         found = np.repeat(self.data[np.newaxis], count, axis=0)
         for name, places in self.places.items():
             values = numbers[name].astype(np.uint64)
@@ -42,7 +42,7 @@ class Prototype:
 
 
 def prototype(encoded: Callable[[Numbers], bytes], widths: Mapping[str, int], fixed: frozenset[str]) -> Prototype:
-    """That of packets which `encoded` makes from their numbers. `widths`: how many bytes each of these needs."""
+    """The prototype of the packets that `encoded` makes from numbers. `widths`: how many bytes each number needs."""
 
     def filled(digit: int, name: str = "") -> Column:
         # Each byte of a number is 1, and those of one of them are another digit.
@@ -57,12 +57,16 @@ def prototype(encoded: Callable[[Numbers], bytes], widths: Mapping[str, int], fi
 
 
 def width(values: Column) -> int:
-    """How many bytes of seven bits the largest of some numbers needs."""
+    """How many bytes the largest value needs as a varint (seven bits a byte)."""
     return min(_LONGEST, max(1, -(-int(values.max(initial=0)).bit_length() // 7)))
 
 
 def joined(kinds: Column, made: Mapping[int, Column], lengths: Mapping[int, int]) -> bytes:
-    """Packets in their order. `kinds`: of each packet; `made`: the packets of each kind, arrays (count, bytes), `lengths` long."""
+    """The packets as bytes, in order.
+
+    `kinds`: the kind of each packet; `made`: the packets of each kind, an array (count, bytes); `lengths`: the bytes of
+    one packet of each kind.
+    """
     sizes = np.zeros(len(kinds), np.int64)
     for kind, length in lengths.items():
         sizes[kinds == kind] = length

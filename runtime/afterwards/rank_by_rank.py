@@ -1,4 +1,4 @@
-"""Reading a job of any size: one rank after the other."""
+"""Reading a job of any size: one rank in memory at a time."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def ranks_of(job: Job, unreadable: list[str]) -> Iterator[Rank]:
-    """The ranks of a job in their order, each read when it is its turn; what its reader has read goes with it.
+    """The ranks of a job in order, each read when it is reached.
 
-    `unreadable` gets what is wrong with those that are left out.
+    Problems with ranks that are left out are appended to `unreadable`.
     """
     if job.recorded is not None:
         yield from job.recorded.ranks.values()
@@ -30,7 +30,7 @@ def ranks_of(job: Job, unreadable: list[str]) -> Iterator[Rank]:
 
 
 def calls_of(job: Job, catalog: Catalog, unreadable: list[str]) -> Iterator[tuple[Rank, Calls]]:
-    """The same with the calls as columns: the ranks that are read from files have no events. Needs numpy."""
+    """The same with the calls as columns; ranks read from files have no events. Needs numpy."""
     from ..traces import columns
 
     if job.recorded is not None:

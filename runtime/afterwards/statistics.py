@@ -1,6 +1,6 @@
-"""What a traced job did in numbers: calls, bytes and time by operation, group and site; which ranks the others waited for.
+"""Statistics of a traced job: calls, bytes and time by operation, group and site, and which ranks came last.
 
-What a rank spends in a collective is mostly waiting for the last one (verdict/meetings.py), and that one makes a job slow.
+Most of the time in a collective is waiting for the last rank (verdict/meetings.py), so that rank slows the job down.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _MOST: Final = 16
 
 @dataclass(slots=True)
 class Row:
-    """The calls of one operation on one group from one place. Times in seconds, of all ranks together.
+    """The calls of one operation on one group from one call site. Times are in seconds, added up over all ranks.
 
-    `waited`: until the last rank of the group was there; `skew`: the longest time between the first and the last rank.
+    `waited`: until the last rank of the group arrived; `skew`: the longest time between the first and the last rank.
     """
 
     op: str
@@ -50,7 +50,7 @@ class Row:
 
 @dataclass(slots=True)
 class Lateness:
-    """A rank: seconds in calls, seconds of these that it waited for others, how often it was last, and how late in all."""
+    """A rank: seconds in calls, how many of them it waited for other ranks, how often it came last, total delay."""
 
     seconds: float = 0.0
     waited: float = 0.0
@@ -60,7 +60,7 @@ class Lateness:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a rank is and how it ended, as its trace says; `calls` are recorded, `lost` ones were overwritten."""
+    """A rank's identity and how it ended; `calls` are recorded, `lost` ones were overwritten in the ring."""
 
     rank: int
     world_size: int
@@ -74,7 +74,7 @@ class Head:
 
 @dataclass(slots=True)
 class Numbers:
-    """The numbers of a job, wherever they were made. Calls that did not end are counted and have no time."""
+    """The statistics of a job, computed from a trace or from tables. Unfinished calls are counted and have no time."""
 
     heads: list[Head]
     #: By operation, group and site.
@@ -117,11 +117,11 @@ class Numbers:
         }
 
     def sorted(self) -> list[Row]:
-        """The rows, the most time first."""
+        """The rows, those with the most time first."""
         return sorted(self.rows.values(), key=lambda row: -row.seconds)
 
     def text(self, *, stopped: bool = False) -> Iterator[str]:
-        """In a screenful: ranks, then calls. `stopped`: the launcher has stopped the job."""
+        """A text table: ranks, then calls. `stopped`: the launcher stopped the job."""
         return map(
             one_line, self._lines("no record of its end (killed, or still running)" if not stopped else _STOPPED)
         )
@@ -159,10 +159,10 @@ class Numbers:
 
 
 class Statistics(Numbers):
-    """The numbers of a trace in memory. analysis.py has the same for tables; a test compares them."""
+    """The statistics of a trace in memory. tables/analysis.py computes the same from tables; a test compares them."""
 
     def __init__(self, trace: Trace, met: Sequence[Meeting] | None = None) -> None:
-        """Count everything. `met`: the meetings of the trace, where they are known already."""
+        """Compute everything. `met`: the meetings of the trace, if already known."""
         met = meetings(trace) if met is None else met
         heads = [
             Head(number, rank.world_size, rank.pid, rank.host, rank.end, rank.error, len(rank.events), rank.lost)
@@ -191,7 +191,7 @@ class Statistics(Numbers):
             self._meet(meeting)
 
     def _named(self, group: Group) -> str:
-        """A group as reports call it. It may have thousands of members: each is written once."""
+        """The name of a group in reports, cached since a group may have thousands of members."""
         number = self._number(group.key)
         named = self._names.get(number)
         if named is None:
@@ -219,6 +219,6 @@ class Statistics(Numbers):
 
 
 def size(signature: Mapping[str, Any]) -> int:
-    """Bytes of the tensors of a call, as far as they are known."""
+    """Bytes of the tensors of a call; 0 if they are not recorded."""
     tensors = signature.get("tensors") or signature.get("sent") or []
     return sum(math.prod(shape) * width(dtype) for shape, dtype in tensors)

@@ -1,4 +1,4 @@
-"""What a run does not have: ranks that never reached init_process_group, that were not recorded, that were not seen here."""
+"""What a run is missing: ranks that never reached init_process_group, were not recorded, or not seen on this host."""
 
 from __future__ import annotations
 
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """In a few words each: jobs with ranks that `never` reached a group (`verdict` is their full text), other `problems`, and
-    `notes`, which are nothing wrong."""
+    """What is missing, in a few words each.
+
+    `never`: for each job, its ranks that never reached a group (`verdict` is their full text); `problems`: other
+    errors; `notes`: what is not an error.
+    """
 
     verdict: str = ""
     never: tuple[str, ...] = ()
@@ -33,7 +36,7 @@ class Absent:
 
     @property
     def wrong(self) -> tuple[str, ...]:
-        """Each of them is a reason for exit code 1."""
+        """Everything that makes the exit code 1."""
         return (*self.never, *self.problems)
 
 
@@ -43,7 +46,7 @@ NOTHING: Final = Absent()
 def of_run(run: Path, trace: Trace, ignoring: Sequence[Unrecorded] = (), *, goes_on: bool = False) -> Absent:
     """What is missing in the trace of a run. `ignoring`: processes of it that left no record.
 
-    `goes_on`: it was told to end, or runs on. Then a rank on its way into the group proves nothing.
+    `goes_on`: the run was told to end, or still runs; then a rank that has not reached the group yet proves nothing.
     """
     processes = rank_processes.read(run)
     goes_on = goes_on or any(map(joining.is_alive, processes))
@@ -87,7 +90,7 @@ def _of_none(processes: list[RankProcess], ignoring: Sequence[Unrecorded]) -> It
 
 
 def _why(one: RankProcess) -> str:
-    """Why a process was not recorded, as far as it could leave that."""
+    """Why a process was not recorded, if it could record the reason; else ""."""
     if one.untraced:
         return one.untraced
     return "" if one.job else "not even the start of the process could be written"

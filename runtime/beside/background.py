@@ -1,4 +1,4 @@
-"""A command that ends while what it has started goes on (`torchrun ... & disown`): which ranks those are."""
+"""Ranks that go on running after the command that started them has ended (`torchrun ... & disown`)."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _POLL: Final = 0.1
 
 
 def running(run: Path) -> tuple[str, ...]:
-    """What of the job still runs on this host: `ranks 0,1`, or where no rank has begun yet, `torchrun (pid 4711)`.
+    """What still runs on this host: `ranks 0,1`, or `torchrun (pid 4711)` if no rank has begun yet.
 
-    Nothing where ranks have come to their end, whatever helpers they have left.
+    Empty once all ranks have ended, even if helper processes of theirs still run.
     """
     deadline = time.monotonic() + _ENDING
     while ranks := {one.rank for one in rank_processes.read(run) if is_alive(one)}:
@@ -34,7 +34,7 @@ def running(run: Path) -> tuple[str, ...]:
 
 
 def _starting(run: Path) -> tuple[str, ...]:
-    """Processes that have the run in their environment, as all have that the command has started."""
+    """Processes with the folder of the run in their environment, which every process of the command inherits."""
     found = []
     with suppress(ImportError):
         import psutil

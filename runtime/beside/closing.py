@@ -1,4 +1,4 @@
-"""The last lines of `collectivelint trace`: the verdict, and what it is about."""
+"""The last lines of `collectivelint trace`: the verdict, and which calls and ranks it covers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOBODY: Final = "either no process called init_process_group, or none could writ
 
 
 def conclude(outcome: Outcome, problems: list[str]) -> None:
-    """Print the verdict on each job to stderr. `problems`: what else the run has come to, in a few words each."""
+    """Print the verdict on each job to stderr. `problems`: other problems of the run, in a few words each."""
     diverged = any(item.divergence is not None for item in outcome.judged)
     if outcome.absent.verdict:
         echo("", err=True)
@@ -56,7 +56,7 @@ def conclude(outcome: Outcome, problems: list[str]) -> None:
 
 
 def _is_empty(judged: Sequence[Judged]) -> bool:
-    """Whether ranks were there, and not one call of them could be recorded."""
+    """Whether ranks joined a group, but not a single call of them could be recorded."""
     return any(item.cut for item in judged) and all(item.calls == 0 and len(item.cut) == item.ranks for item in judged)
 
 
@@ -75,7 +75,7 @@ def _verdict(absent: Absent, *, err: bool) -> None:
 
 
 def tell_missing(absent: Absent, *, err: bool) -> None:
-    """Print for a report what is missing in a trace."""
+    """Print what is missing in a trace, for a report."""
     if absent.verdict:
         _verdict(absent, err=err)
     for text in absent.problems:
@@ -92,10 +92,11 @@ def tell(
     notes: Sequence[str] = (),
     ended_well: bool = False,
 ) -> None:
-    """Print what each job has come to, in the order of their starts, and then all together in a line.
+    """Print the verdict on each job, in the order of their starts, and a last line on all of them.
 
-    `problems`: what else there is to say in that line; `notes`: what is nothing wrong. `err`: to stderr, as what the tracer says of a job that
-    writes to stdout. `ended_well`: the command has ended with code 0, so that a rank of which nothing is known has left by `os._exit`.
+    `problems`: what else that line lists; `notes`: printed, but no problems. `err`: print to stderr, as the tracer does
+    since the job writes to stdout. `ended_well`: the command exited with code 0, so a rank without a recorded end left
+    by `os._exit`.
     """
 
     def of_ranks(item: Judged) -> list[str]:
@@ -152,7 +153,7 @@ def _calls(judged: Sequence[Judged]) -> str:
 
 
 def untraced(judged: Judged) -> list[str]:
-    """`rank 0 is recorded only until its call 14`, for each that could not be recorded to its end."""
+    """`rank 0 is recorded only until its call 14`, for each rank that could not be recorded to its end."""
     return [
         f"rank {rank} is recorded only until its call {calls}" if calls else f"rank {rank} was not recorded"
         for rank, calls in judged.cut.items()

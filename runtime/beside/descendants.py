@@ -1,6 +1,6 @@
 """The processes below the one that we have started, and ending them: launchers first, since they end their ranks.
 
-Nothing else is ever signalled here: each process is known by its number and its start, and was found below our child.
+Only these processes are ever signalled: each is identified by pid and start time, and was found below our child.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _POLL: Final = 0.05
 
 
 class Descendants:
-    """Our child and what is below it, also what has lost its parent since it was seen."""
+    """Our child and its descendants, including those that have lost their parent since they were seen."""
 
     def __init__(self, child: subprocess.Popen[bytes]) -> None:
-        """The child has not been waited for yet, so its number is its own. Raise ImportError without psutil."""
+        """`child` must not have been waited for yet, so its pid is not reused. Raises ImportError without psutil."""
         import psutil
 
         self._error = psutil.Error
@@ -59,12 +59,12 @@ class Descendants:
         return [process for process in self._parents if self._is_alive(process)]
 
     def tell(self, number: int) -> None:
-        """Send a signal to our child; SIGINT as a terminal does, to all of our group: shells wait for those below them."""
+        """Send a signal to our child; SIGINT to our process group as a terminal does, since shells wait for theirs."""
         for process in {self._root, *(self._of_our_group() if number == signal.SIGINT else ())}:
             self._send(process, number)
 
     def were_told(self) -> None:
-        """The terminal has sent all of our group the signal that we had."""
+        """Note that the terminal has sent the signal to our whole process group already."""
         for process in self._of_our_group():
             self._asked[process] = time.monotonic()
 
@@ -75,9 +75,9 @@ class Descendants:
                     yield process
 
     def end(self, number: int, ranks: Collection[int], say: Callable[[str], None]) -> None:
-        """Ask all to end and wait for that; kill, by their ids, those that have not after a while.
+        """Signal all processes to end and wait for that; kill those that are still alive after a while.
 
-        `ranks`: the numbers of those that their launcher has to end.
+        `ranks`: pids of the processes that their launcher has to end.
         """
         deadline = time.monotonic() + GRACE
         while (alive := self.look()) and time.monotonic() < deadline:
@@ -100,7 +100,7 @@ class Descendants:
                 return
 
     def _is_next(self, process: psutil.Process, launchers: Collection[psutil.Process]) -> bool:
-        """Whether it is our turn to ask it. Not while a process above may do that: a second signal would cut its end short."""
+        """Whether to signal a process now; not while a parent may do so, as a second signal interrupts its shutdown."""
         parent = self._parents[process]
         if not self._is_alive(parent):
             return True

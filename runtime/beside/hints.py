@@ -1,4 +1,4 @@
-"""Hints about long waits: which rank has waited for how long, and where the ranks are that it waits for."""
+"""Hints about long waits: which rank has waited for how long, and where the ranks it waits for are."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ STACK_REPLY_S: Final = 1.0
 
 
 class Hints:
-    """Says each long wait once. `look` is called every `POLL` seconds for each job."""
+    """Reports each long wait once. `look` is called every `POLL` seconds for each job."""
 
     def __init__(self, after: float, say: Callable[[str], None]) -> None:
-        """`after`: how many seconds a rank waits for another that may still come, until `say` gets where that one is."""
+        """`after`: seconds that a rank waits before `say` is called with the stacks of the ranks it waits for."""
         self._after, self._say = after, say
         #: Waits, by the ring of a rank of their job, the rank and the number of its call.
         self._asked: set[tuple[Path, int, int]] = set()
         self._hinted: set[tuple[Path, int, int]] = set()
 
     def look(self, readers: list[Reader], heads: Trace, waits: list[tuple[Event, tuple[int, ...]]]) -> None:
-        """Say of each long wait of a job which ranks it is for, and where those are. `waits`: see `wait_graph.waiting`."""
+        """Report long waits of a job: the ranks they are for, and where these are. `waits`: see wait_graph.waiting."""
         clock, job = time.time(), readers[0].path
         long = [
             (event, absent)

@@ -1,13 +1,13 @@
-"""Several hosts: what each host's monitor sees reaches the one beside rank 0, through the job's own store.
+"""Jobs on several hosts: each host's monitor exchanges messages with the one beside rank 0, through the job's store.
 
-The monitors know no addresses; the ranks do. So a monitor leaves what it has to say in a file, and the lowest rank of its
-host carries it: a thread of that process has a connection of its own to the job's TCPStore. Between two monitors:
+The monitors know no addresses; the ranks do. So a monitor leaves each message in a file, and the lowest rank of its
+host forwards it: a thread of that process has its own connection to the job's TCPStore. Between two monitors:
 
     monitor -> link-N-0.out -> rank N's thread -> store -> rank 0's thread -> link-0-0.in -> monitor beside rank 0
 
-and back the same way. What is sent is the head of each rank (the calls that go on, the last event, the counts and hashes of its
-streams), and events in bulk only when the monitor beside rank 0 asks for them. Nothing of this can hold up the job: a store
-that is gone, or slow, ends the thread and no more.
+and back the same way. A message has the head of each rank (the unfinished calls, the last event, the counts and hashes
+of its streams); events in bulk are sent only when the monitor beside rank 0 asks for them. The link cannot block the
+job: if the store is gone or slow, only the thread ends.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _MESSAGE: Final = frozenset({"ranks", "windows", "found", "wants"})
 
 
 class Link:
-    """One monitor's end. `leader` is the lowest rank of its host, `attempt` how often the job was started again."""
+    """The link of one monitor. `leader` is the lowest rank of its host, `attempt` how often the job was restarted."""
 
     def __init__(self, folder: Path, leader: int, attempt: int = 0) -> None:
-        """Nothing is written before the first `send`."""
+        """No file is written before the first `send`."""
         self.leader, self.attempt = leader, attempt
         self._out, self._in = link_files(folder, leader, attempt)
         self._sent = b""
@@ -45,7 +45,7 @@ class Link:
     def send(
         self, ranks: Iterable[Rank], windows: Iterable[Rank] = (), found: Divergence | None = None, wants: int = 0
     ) -> None:
-        """Leave a message: heads, events in bulk, a verdict, or the number of a request for events in bulk."""
+        """Write a message: heads, events in bulk, a verdict, or the number of a request for events in bulk."""
         message = {
             "ranks": encode(ranks),
             "windows": encode(windows),
@@ -58,7 +58,7 @@ class Link:
             atomic.write(self._out, data, follow=False, durable=False)
 
     def received(self) -> list[dict[str, Any]]:
-        """The last message of each other monitor (of the one beside rank 0, for all others)."""
+        """The last message of each other monitor; on hosts other than rank 0's, only that of rank 0's monitor."""
         try:
             lines = reading.read_bytes(self._in, LARGEST, follow=False).splitlines()
         except OSError:
@@ -89,7 +89,7 @@ def _encoded_divergence(found: Divergence) -> dict[str, Any]:
 
 
 def decode_divergence(data: dict[str, Any]) -> Divergence:
-    """The verdict again."""
+    """The divergence in a message."""
     table = message_table(data["table"])
     verdict, group, sequence, what, waited, rule, notes = data["about"]
     ranks, ordinal, description = table[group]

@@ -1,4 +1,4 @@
-"""Ranks that wait in init_process_group, and those that have not reached it: notes while the job runs, a verdict at its end."""
+"""Ranks that wait in init_process_group and ranks that never reached it: hints while the job runs, then a verdict."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ _DEEPEST: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """Ranks that wait, or have waited, in init_process_group, and those that never called it: None where no process was seen."""
+    """Ranks that wait or waited in init_process_group, and ranks that never called it.
+
+    `missing`: None for a rank of which no process was seen.
+    """
 
     waiting: tuple[RankProcess, ...]
     missing: Mapping[int, RankProcess | None]
@@ -46,7 +49,7 @@ class Absence:
         return ranks_text(self.missing)
 
     def text(self) -> str:
-        """The verdict: each rank with what it did last."""
+        """The verdict: each rank with its last known state."""
         lines = [
             f"INIT: {self.missing_text} never reached init_process_group; "
             f"{ranks_text(one.rank for one in self.waiting)} waited there"
@@ -91,12 +94,12 @@ def _of_attempt(attempt: int) -> Iterator[str]:
 
 
 def absences(found: Iterable[RankProcess]) -> Iterator[Absence]:
-    """Of each job whose ranks are not in a group and not all on their way: which wait for which."""
+    """For each job without a group: the ranks that wait in init_process_group, and those that have not called it."""
     return (absence for absence in joining(found) if absence.missing)
 
 
 def joining(found: Iterable[RankProcess]) -> Iterator[Absence]:
-    """The same, and jobs all of whose ranks are on their way. A group exists as soon as one rank is in it."""
+    """The same, including jobs all of whose ranks have called it. One rank in a group means that the group exists."""
     for ranks in rank_processes.by_job(found):
         if any(one.joined for one in ranks.values()):
             continue
@@ -113,12 +116,12 @@ def _has_entered(one: RankProcess | None) -> bool:
 
 
 def is_alive(one: RankProcess) -> bool:
-    """Whether it runs on this host now. Of other hosts that is not known."""
+    """Whether a process runs on this host now; always false for processes of other hosts."""
     return not one.ended and one.host == os.uname().nodename and processes.is_same(one.pid, one.begun)
 
 
 def _standing(one: RankProcess) -> str:
-    """What a rank does that has not called init_process_group."""
+    """The state of a rank that has not called init_process_group, as text."""
     if one.error:
         return f"raised {one.error}"
     if one.ended:
@@ -151,7 +154,7 @@ def _place(one: RankProcess) -> str:
 
 
 def _frames(one: RankProcess) -> list[str]:
-    """As in hints on a rank that is in a group; no lines of source where those of another host are not at hand."""
+    """Its frames as text; without source lines if the files of its host are not available here."""
     if one.ended or (is_alive(one) and processes.state_of(one.pid) == "T"):
         return []
     found = []
@@ -166,10 +169,10 @@ def _joined(lines: Iterable[str]) -> str:
 
 
 class JoiningWatch:
-    """Reports, once for each job with ranks in init_process_group, the ranks that have not reached it, and again when one of those ends."""
+    """Reports once each job whose ranks wait in init_process_group, and again when a missing rank ends."""
 
     def __init__(self, folder: Path, hint_after: float, say: Callable[[str], None]) -> None:
-        """`hint_after`: seconds, of which `HINT_AFTER` are enough here."""
+        """`hint_after`: seconds to wait before a hint, at most `HINT_AFTER`."""
         self._folder, self._after, self._say = folder, min(hint_after, HINT_AFTER), say
         self._next = 0.0
         #: When they were asked where they are.
@@ -177,7 +180,7 @@ class JoiningWatch:
         self._said: set[object] = set()
 
     def look(self) -> None:
-        """Called every so often."""
+        """Check all jobs; to be called again and again."""
         if time.monotonic() < self._next:
             return
         found = rank_processes.read(self._folder)

@@ -29,11 +29,12 @@ _LARGEST: Final = 1 << 28
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A job, and what its trace has come to.
+    """A job and the verdict on its trace.
 
-    `name` is "" where it is the only one; `ranks`: how many could be read; `calls` are those of all of them; `cut`: the number
-    of recorded calls of each rank that could not be recorded to its end. `killed`: the ranks that ended badly without an exception,
-    by how they did; `silent`: those of which nothing is known. Both are empty where a verdict names them, or something outside ended the job.
+    `name` is "" for the only job; `ranks`: how many could be read; `calls`: the calls of all of them; `cut`: the number
+    of recorded calls of each rank that could not be recorded to its end. `killed`: the ranks that ended abnormally
+    without an exception, by how they ended; `silent`: ranks without a recorded end. Both are empty if a verdict names
+    these ranks, or the job was ended from outside.
     """
 
     job: Job
@@ -49,7 +50,7 @@ class Judged:
 def judge(job: Job, name: str, trace: Trace, *, told: bool, known: Divergence | None = None) -> Judged:
     """The verdict on a job that has ended, from its events. `known`: the divergence that was found while it ran.
 
-    `told`: it was brought to its end from outside. Then a rank that did not come proves nothing: all were stopped somewhere.
+    `told`: the job was ended from outside; then a rank that did not make a call proves nothing.
     """
     found = known
     if found is None and trace.ranks:
@@ -70,21 +71,21 @@ def judge(job: Job, name: str, trace: Trace, *, told: bool, known: Divergence | 
 
 
 def summed(job: Job, name: str, trace: Trace, found: Divergence | None) -> Judged:
-    """The verdict `found`, with what was looked at."""
+    """The verdict `found`, with the number of ranks and calls that it covers."""
     calls = {rank.rank: len(rank.events) + rank.lost for rank in trace.ranks.values()}
     cut = {rank.rank: calls[rank.rank] for rank in trace.ranks.values() if rank.end == "untraced"}
     return Judged(job, name, found, len(trace.ranks), sum(calls.values()), cut)
 
 
 def main_trace(judged: Sequence[Judged]) -> Trace:
-    """What the largest job of a run has recorded; nothing where there is none."""
+    """The trace of the largest job of a run; an empty one if there is none."""
     return jobs.main_of([item.job for item in judged]).trace([]) if judged else Trace()
 
 
 def _before_the_end(trace: Trace) -> Trace:
-    """The trace as if no rank had left because it was told to. An exception of its own is another matter.
+    """The trace as it was before the job was ended from outside: ranks without an exception of their own still run.
 
-    Threads are taken to be there that were there once: which of them had ended by then is not recorded.
+    All threads that were ever recorded count as alive, since the end of a thread is not recorded.
     """
     ranks = {
         number: rank
@@ -113,7 +114,7 @@ def record(job: Job, found: Divergence, number: int, of: int, name: str) -> dict
 
 
 def identity(job: Job, number: int, of: int, name: str) -> dict[str, Any]:
-    """What a job is known by, as plain data. `number`: from 1, of the jobs and attempts of a run in the order of their starts."""
+    """The identity of a job, as plain data. `number`: from 1, counts the jobs and attempts of a run by their starts."""
     return {
         "number": number,
         "of": of,
@@ -133,7 +134,7 @@ def write(folder: Path, found: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
-    """The records that another watcher of the run has left; those that are none of ours are left out."""
+    """The records that another watcher of the run wrote; records of another format are left out."""
     try:
         data = validation.mapping(validation.parsed(reading.read_bytes(folder / FILE, _LARGEST, follow=False)))
         found = [validation.mapping(item) for item in validation.items(data.get("verdicts"))]
@@ -143,7 +144,7 @@ def read(folder: Path) -> list[dict[str, Any]]:
 
 
 def timed(judged: Judged, recorded: Iterable[Mapping[str, Any]]) -> Judged:
-    """The verdict, with how long ranks had waited when it was first reported. What a trace holds may end much earlier.
+    """The verdict, with the waiting time from the record: the trace itself may end much earlier.
 
     `recorded`: the records of the run.
     """

@@ -1,4 +1,4 @@
-"""Running a job under the tracer, and watching its trace files from outside: nothing here needs torch."""
+"""Running a job under the tracer, and watching its trace files from outside. Needs no torch."""
 
 from __future__ import annotations
 
@@ -38,10 +38,11 @@ _LEAVING: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a traced run ended, `folder` has it. `code` is that of the command, or 1 when ranks of a job have diverged.
+    """How a traced run ended. `code`: the exit code of the command, or 1 if ranks of a job diverged.
 
-    `judged`: each job and attempt with its verdict, in the order of their starts; `end`: what has told them to end; `absent`: what
-    the run does not have; `running`: the ranks that go on although the command has ended.
+    `judged`: each job and attempt with its verdict, in the order of their starts; `folder`: the run's; `end`: the
+    signals that ended it; `absent`: what the run is missing; `running`: ranks that still run although the command has
+    ended.
     """
 
     code: int
@@ -53,7 +54,7 @@ class Outcome:
 
 
 class CannotStartError(Exception):
-    """The command of the job cannot be run at all."""
+    """The command of the job cannot be started."""
 
 
 def run(
@@ -68,9 +69,9 @@ def run(
 ) -> Outcome:
     """Run the job with its output unchanged; report a divergence once it is proved, and stop the job if `abort`.
 
-    The trace goes into a new folder below `folder`. `hint_after`: seconds a rank waits for another that may still come, until
-    it is said where that one is. `read_back`: read what checkpoints have written and loaded again.
-    `check_data`: compare which parameters are passed to calls, and results.
+    The trace goes into a new folder below `folder`. `hint_after`: seconds that a rank waits before a hint says where
+    the rank is that it waits for. `read_back`: read what checkpoints have written and loaded again. `check_data`:
+    compare which parameters are passed to calls, and results.
     """
     executable = shutil.which(command[0])
     if executable is None:
@@ -85,7 +86,7 @@ def run(
     unrecorded = UnrecordedRanks(process, run, say)
 
     def tell(seen: Divergence, name: str) -> None:
-        """While the job runs. What is found when it has ended is in the outcome, and so is the first of each job."""
+        """Report a divergence while the job runs; `Outcome` has those found later, and the first one of each job."""
         if process.returncode is None:
             of = f"{name}: " * bool(name)
             say(
@@ -116,7 +117,7 @@ def run(
 
 
 def _why_not(name: str) -> str:
-    """What is the matter with a command that was not found."""
+    """Why a command was not found."""
     if os.path.isdir(name):
         return " is a folder"
     if os.path.isfile(name) and (os.sep in name or name.endswith(".py")):
@@ -129,7 +130,7 @@ def _with_python(name: str) -> str:
 
 
 class _Told:
-    """What the job was told from outside: `end` has the signals that tell it to end."""
+    """The signals sent to the job from outside. `end` has those that end it."""
 
     def __init__(self, process: subprocess.Popen[bytes], run: Path, watcher: Watcher) -> None:
         self.process = process
@@ -142,7 +143,7 @@ class _Told:
         self._ranks: set[int] = set()
 
     def take(self, received: signals.Received) -> None:
-        """Pass a signal on, unless the terminal has done that."""
+        """Pass a signal on, unless the terminal has sent it to the job already."""
         if received.ends:
             if not self.end.signals:
                 self.end = RunEnd(at=time.time(), reached=self._watcher.recent())
@@ -163,14 +164,14 @@ class _Told:
                 self.process.send_signal(received.number)
 
     def stop(self) -> None:
-        """The tracer ends the job, since ranks have diverged."""
+        """Note that the tracer ends the job because ranks have diverged."""
         reached = self.end.reached | self._watcher.recent()
         self.end = replace(
             self.end, stopped=True, at=self.end.at or time.time(), reached=reached, diverged=self._watcher.diverged()
         )
 
     def is_leaving(self) -> bool:
-        """Whether ranks may be missing because a signal asked them to end. A job that goes on with all of them has not cared."""
+        """Whether ranks may be missing because a signal asked them to end; false again if all of them go on running."""
         if not self.end.signals:
             return False
         if self._below is not None:
@@ -184,7 +185,7 @@ class _Told:
 
 
 def _descendants(process: subprocess.Popen[bytes]) -> Descendants | None:
-    """What is below our child; None where psutil is not installed or the child has ended."""
+    """The processes below our child; None if psutil is not installed or the child has ended."""
     if process.poll() is not None:
         return None
     try:
@@ -204,7 +205,7 @@ def _watched(
     *,
     abort: bool,
 ) -> None:
-    """Wait for the end of the job, and bring it about when its ranks have diverged."""
+    """Wait for the end of the job; stop it if its ranks diverge and `abort` is set."""
     process = told.process
     while process.poll() is None:
         deadline = time.monotonic() + POLL
@@ -224,7 +225,7 @@ def _watched(
 
 
 def environment(run: Path, *, read_back: bool = False, check_data: bool = False) -> dict[str, str]:
-    """The job's environment: every Python process in it finds our sitecustomize first."""
+    """The job's environment, in which every Python process imports our sitecustomize first."""
     here = Path(__file__).resolve().parent.parent
     package = Path(sys.modules["collectivelint"].__file__ or "").resolve().parent
     known = os.environ.get("PYTHONPATH")

@@ -1,4 +1,4 @@
-"""The page of a run while its job goes on: written again and again by a process of its own, at a small share of the time."""
+"""The page of a running job: rewritten again and again by a separate process that uses a small share of the time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NICE: Final = "15"
 
 
 class LivePage:
-    """Has `page` written by `collectivelint report`, as long as `look` is called, and once more by `finish`."""
+    """Runs `collectivelint report` to write `page`, again and again from `look`, and a last time from `finish`."""
 
     def __init__(self, run: Path, page: Path, say: Callable[[str], None]) -> None:
         """`run`: the folder of a run; `say` is called with the first error in writing the page."""
@@ -31,7 +31,7 @@ class LivePage:
         self._has_failed = False
 
     def look(self) -> None:
-        """Start the writing of a page if it is time for the next one; the writing itself is not waited for."""
+        """Start writing the page if the next one is due, without waiting for it."""
         now = time.monotonic()
         if self._writer is not None:
             if self._writer.poll() is None:
@@ -46,7 +46,7 @@ class LivePage:
                 self._next = now + _EVERY
 
     def finish(self) -> bool:
-        """Write the last page, which is not read again by a browser; whether that has worked."""
+        """Write the last page, which browsers no longer reload; returns whether it was written."""
         if self._writer is not None:
             self._writer.terminate()
             self._writer.wait()

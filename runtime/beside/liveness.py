@@ -1,4 +1,4 @@
-"""Which processes and threads of a trace are still there, as this host sees it."""
+"""Which processes and threads of a trace are alive, as seen from this host."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def alive(trace: Trace, *, always: bool = False) -> Trace:
-    """The trace with the ranks marked whose processes live (on other hosts they are believed to), threads as well."""
+    """The trace with live ranks and threads marked; those of other hosts count as alive."""
     host = os.uname().nodename
     return Trace(
         {
@@ -34,14 +34,14 @@ def alive(trace: Trace, *, always: bool = False) -> Trace:
 
 
 def lives(reader: Reader) -> bool:
-    """Whether the process of a trace is there and has not left; one on another host is believed to be."""
+    """Whether the process of a trace is alive; one on another host counts as alive until it has recorded its end."""
     return reader.is_running if reader.host != os.uname().nodename else lives_here(reader)
 
 
 def lives_here(reader: Reader) -> bool:
-    """The same, as far as this host sees it. The number of a process may be another's by now.
+    """Whether the process is alive on this host, and not another one with the same pid.
 
-    The start time also differs when the clock was set since: then what is mapped counts.
+    The start time also differs if the clock was set since; then having the ring mapped identifies the process.
     """
     if not reader.is_running or reader.host != os.uname().nodename or not exists(reader.pid):
         return False
@@ -52,5 +52,5 @@ def lives_here(reader: Reader) -> bool:
 
 
 def _runs(pid: int, thread: int) -> bool:
-    """Whether the thread is still there. Where that cannot be told, it is believed to be."""
+    """Whether a thread is alive; true if the system does not say."""
     return not Path("/proc/self/task").is_dir() or Path(f"/proc/{pid}/task/{thread}").exists()

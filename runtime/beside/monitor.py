@@ -1,6 +1,6 @@
-"""Deciding while the job runs, from outside of it: the trace files of this host's ranks are read as they are written.
+"""Finding divergences while the job runs, from outside: reads the trace files of this host's ranks as they grow.
 
-No thread, lock or collective of the job is involved, and a rank that is killed has left everything up to its last call.
+No thread, lock or collective of the job is involved, and a killed rank leaves everything up to its last call.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ OPEN_HANDLE_S: Final = 5.0
 
 
 class Monitor:
-    """One host's ranks. `look` is called every `POLL` seconds."""
+    """Watches the ranks of one host. `look` is called every `POLL` seconds."""
 
     def __init__(
         self, folder: Path, hint_after: float, say: Callable[[str], None], launcher_grace: float = LAUNCHER_GRACE_S
     ) -> None:
-        """`hint_after`: after how many seconds of waiting for a rank that may still come to `say` so.
+        """`hint_after`: seconds that a rank waits for another one before `say` is called.
 
-        `launcher_grace`: seconds that ranks may wait for one that has failed before that is a divergence.
+        `launcher_grace`: seconds that ranks may wait for a failed rank before that counts as a divergence.
         """
         self._folder, self._say, self._grace = folder, say, launcher_grace
         #: The rings of jobs in which a divergence was found, each with the first.
@@ -91,7 +91,7 @@ class Monitor:
         self._slow = SlowHint(hint_after, say)
 
     def look(self) -> Divergence | None:
-        """A divergence that is proved and that has not been returned before."""
+        """The next divergence that is proved and was not returned before; None if there is none."""
         for readers in jobs.by_job(self._current()):
             found = self._judged(readers)
             if found is None:
@@ -135,12 +135,12 @@ class Monitor:
         return found
 
     def deliver(self) -> None:
-        """Give the verdict time to reach the monitors of other hosts, before the processes end that carry it."""
+        """Give the verdict time to reach the monitors of other hosts, before the ranks that forward it end."""
         if self._link is not None:
             time.sleep(3 * BEAT)
 
     def _exchanged(self, readers: list[Reader], heads: Trace) -> dict[int, Rank]:
-        """The ranks of other hosts, where there are some and this is the host of rank 0."""
+        """The ranks of other hosts, if there are any and this is the host of rank 0; else {}."""
         first = readers[0]
         if len(readers) >= heads.ranks[first.number].world_size or len(readers) < first.local:
             # All are here, or not all of those that will be.
@@ -163,7 +163,7 @@ class Monitor:
     def _taken(
         self, readers: list[Reader], heads: Trace, link: Link, messages: list[dict[str, Any]]
     ) -> dict[int, Rank]:
-        """What the other monitors have said, and an answer to them."""
+        """Read the messages of the other monitors and answer them; the ranks of other hosts."""
         self._told = next((decode_divergence(m["found"]) for m in messages if m["found"] is not None), None)
         if self._leads:
             self._windows = [rank for message in messages for rank in decode(message["windows"])]
@@ -178,7 +178,7 @@ class Monitor:
         return {}
 
     def _current(self) -> list[Reader]:
-        """The traces that have been there by now; a removed one is read on, as its process writes on."""
+        """All traces seen so far; removed files are still read, as their process still writes to them."""
         for file in ring_files(self._folder):
             if file not in self._readers and file not in self._given_up:
                 try:
@@ -197,11 +197,11 @@ class Monitor:
         return list(self._readers.values())
 
     def jobs(self) -> list[jobs.Job]:
-        """Every job and attempt that was seen, in the order of their starts."""
+        """All jobs and attempts seen so far, in the order of their starts."""
         return jobs.as_jobs(jobs.grouped(self._readers.values()))
 
     def recent(self, seconds: float) -> frozenset[str]:
-        """The names of the rings whose processes were there in the last seconds, or have come since the last look."""
+        """Names of the rings whose processes were alive in the last `seconds`, or that are new since the last look."""
         since = time.monotonic() - seconds
         return frozenset(
             file.name
@@ -232,7 +232,7 @@ class Monitor:
         return found if found is None or self._is_complete(found, job) else None
 
     def _is_complete(self, found: Divergence, job: object) -> bool:
-        """Whether all ranks are there that are still to come, or have been waited for."""
+        """Whether all ranks of the group are in the divergence, or the others had `GROUP_SETTLE_S` to appear."""
         if len(found.ranks) >= len(found.group.ranks):
             return True
         # Not by call: each look may find another one where the job goes on, and one rank is always ahead.
@@ -240,7 +240,7 @@ class Monitor:
         return time.monotonic() - since >= GROUP_SETTLE_S
 
     def _is_waiting(self, job: object) -> bool:
-        """Whether a mismatch of the job is known that waits for others. Then what hangs hangs because of it."""
+        """Whether a mismatch of the job waits for more ranks: then a hang is its consequence, not a deadlock."""
         now = time.monotonic()
         return any(key[0] == job and now - since < GROUP_SETTLE_S for key, since in self._incomplete.items())
 
@@ -273,12 +273,12 @@ class Monitor:
 
 
 def _identity(readers: list[Reader]) -> Path:
-    """What tells an attempt of a job from others, also from those at the same store: the ring of the rank that began first."""
+    """The identity of an attempt, also among jobs with the same store: the ring of the rank that began first."""
     return min(readers, key=lambda reader: (reader.started, reader.number)).path
 
 
 def _has_failed(rank: Rank) -> bool:
-    """Whether it has raised, or exited without reporting an error."""
+    """Whether a rank has raised, or exited without reporting an error."""
     return rank.has_raised or (rank.end == "running" and not rank.alive)
 
 
@@ -288,7 +288,7 @@ def _pending(rank: Rank) -> tuple[Event, ...]:
 
 
 def disagreements(heads: Trace, numbers: Numbering) -> Iterator[tuple[int, str]]:
-    """Streams of calls in which two ranks have made as many calls and not the same ones: number of the group, kind."""
+    """Streams in which two ranks made equally many but different calls: number of the group, kind."""
     seen: dict[tuple[int, str, str, int], int] = {}
     for rank in heads.ranks.values():
         for stream, (calls, rolled, block) in rank.streams.items():

@@ -1,4 +1,4 @@
-"""The signals that the launcher gets while a job runs: taken one by one instead of dying of them."""
+"""The signals that the launcher receives while a job runs: collected one by one, so that they do not end it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Received:
 
     @property
     def ends(self) -> bool:
-        """Whether it asks a job to end."""
+        """Whether the signal asks a job to end."""
         return self.number not in (signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -41,7 +41,7 @@ Wait: TypeAlias = "Callable[[float], list[Received]]"
 
 @contextmanager
 def taken(process: subprocess.Popen[bytes]) -> Iterator[Wait]:
-    """While a process runs. Who has sent a signal is told to those who wait for it, never to Python's handlers."""
+    """Collect signals while `process` runs. Yields a function that waits for signals and returns them."""
     if threading.current_thread() is not threading.main_thread():
         # Python lets no other thread do that.
         yield lambda seconds: _wait(process, seconds)
@@ -75,7 +75,7 @@ def _blocked() -> Iterator[Wait]:
 
 @contextmanager
 def _handled(process: subprocess.Popen[bytes]) -> Iterator[Wait]:
-    """Where the system does not say who has sent a signal: Ctrl-C is what comes while we are in the foreground."""
+    """The fallback if the system does not tell who sent a signal: SIGINT in the foreground counts as Ctrl-C."""
     received: list[Received] = []
 
     def handler(number: int, _: object) -> None:
@@ -104,7 +104,7 @@ def _wait(process: subprocess.Popen[bytes], seconds: float) -> list[Received]:
 
 
 def _is_in_front() -> bool:
-    """Whether this process is in the group of processes that gets what is typed at the terminal."""
+    """Whether this process is in the foreground process group of the terminal."""
     for number in (0, 1, 2):
         # Any may be closed, or no terminal.
         with suppress(OSError):

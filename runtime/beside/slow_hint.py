@@ -1,4 +1,4 @@
-"""A hint while the job runs: the rank that comes last again and again."""
+"""A hint while the job runs: a rank that comes last again and again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WINDOW: Final = 1024
 
 
 class SlowHint:
-    """Says once of a rank and a group that it is slow there; `look` is called as often as one likes."""
+    """Reports once per rank and group that the rank is slow there; `look` may be called at any rate."""
 
     def __init__(self, every: float, say: Callable[[str], None]) -> None:
         """`every`: seconds between two looks at the events of the ranks."""
@@ -28,7 +28,7 @@ class SlowHint:
         self._said: set[tuple[object, int, GroupKey]] = set()
 
     def look(self, readers: Iterable[Reader]) -> None:
-        """Look at the ranks of one job on this host, unless the last look was a short time ago."""
+        """Check the ranks of one job on this host, unless the last check was less than `every` seconds ago."""
         ranks = list(readers)
         job, now = ranks[0].job, time.monotonic()
         due = self._next.setdefault(job, now + self._every)

@@ -1,6 +1,6 @@
-"""Processes below the launcher that look like ranks and leave no record: interpreters that ignore the environment, or have another.
+"""Processes below the launcher that look like ranks but leave no record, e.g. since Python ignores the environment.
 
-They are only looked at, through psutil and /proc; where either is missing, none is found.
+They are only inspected, through psutil and /proc; if either is missing, none is found.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _WITH_VALUE: Final = ("-X", "-W", "--check-hash-based-pycs")
 
 
 class UnrecordedRanks:
-    """The processes below our child. `look` is called every so often."""
+    """Finds such processes below our child. `look` is called repeatedly."""
 
     def __init__(self, child: subprocess.Popen[bytes], run: Path, say: Callable[[str], None]) -> None:
-        """The child has not been waited for yet."""
+        """`child` must not have been waited for yet."""
         self._run, self._say = run, say
         self._begun = time.monotonic()
         self._next = 0.0
@@ -54,7 +54,7 @@ class UnrecordedRanks:
             self._root = psutil.Process(child.pid)
 
     def look(self) -> None:
-        """Note the processes that run now, and report once those that have had no record for some seconds."""
+        """Note the processes that run now, and report once those without a record for some seconds."""
         now = time.monotonic()
         if self._root is None or now < self._next:
             return
@@ -73,7 +73,7 @@ class UnrecordedRanks:
                 self._say(f"note: {text}\n")
 
     def found(self) -> list[Unrecorded]:
-        """Those that have been seen and have left no record by now."""
+        """Processes seen so far that still have no record."""
         with suppress(Exception):
             return list(self._left().values())
         return []
@@ -99,13 +99,13 @@ def texts(found: Iterable[Unrecorded]) -> list[str]:
 
 
 def _recorded(run: Path) -> set[int]:
-    """The processes of this host that have left a record."""
+    """The pids on this host that have left a record."""
     host = os.uname().nodename
     return {one.pid for one in rank_processes.read(run) if one.host == host} | set(living(run))
 
 
 def _below(root: psutil.Process, recorded: Collection[int]) -> dict[tuple[int, float], Unrecorded]:
-    """The topmost processes with a rank, or with torch, that are neither recorded nor below nor above one that is."""
+    """The topmost processes with a rank or torch that are not recorded and have no recorded process above or below."""
     processes = {root.pid: root} | {child.pid: child for child in root.children(recursive=True)}
     parents = {}
     for pid, process in processes.items():
@@ -136,7 +136,7 @@ def _above(pid: int, parents: Mapping[int, int]) -> list[int]:
 
 
 def _judged(process: psutil.Process) -> Unrecorded | None:
-    """What a process is that has left no record; None if it is none that uses torch."""
+    """The record of a process that left none itself; None if it does not use torch."""
     words = process.cmdline()
     if not words or not _has_torch(process.pid):
         return None
@@ -159,7 +159,7 @@ def _has_torch(pid: int) -> bool:
 
 
 def _reason(pid: int, words: list[str], environment: Mapping[str, str]) -> tuple[str, str]:
-    """Why a process is not recorded, and what helps; empty if that is not known."""
+    """Why a process is not recorded, and the remedy; empty if unknown."""
     options, script = _options(words)
     name = Path(words[0]).name
     for letter in "IES":
@@ -180,7 +180,7 @@ def _reason(pid: int, words: list[str], environment: Mapping[str, str]) -> tuple
 
 
 def _options(words: list[str]) -> tuple[str, str]:
-    """The letters of the interpreter's options, and the script; of another program none."""
+    """The letters of the interpreter's options, and the script; no letters if it is not Python."""
     letters, rest = "", iter(words[1:])
     if _PYTHON.fullmatch(Path(words[0]).name) is None:
         return ("", "SCRIPT")

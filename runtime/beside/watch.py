@@ -1,7 +1,7 @@
 """Watching a job from another process: read its trace files until it ends, and report each divergence once.
 
-`Watcher` does that for the process that started the job; `attend` for a job that another process started, also as a process
-of its own beside it: `COLLECTIVELINT_TRACE` without the launcher.
+`Watcher` serves the process that started the job; `attend` watches a job that another process started, also as a
+separate process beside it when `COLLECTIVELINT_TRACE` is used without the launcher.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _MOMENT: Final = 5.0
 
 
 class Watcher:
-    """Looks at the ranks of a trace directory; `found` is their first divergence."""
+    """Watches the ranks of a trace directory; `found` is their first divergence."""
 
     def __init__(
         self,
@@ -46,9 +46,10 @@ class Watcher:
         hint_after: float,
         tell: Callable[[Divergence, str], None] | None = None,
     ) -> None:
-        """`hint_after`: seconds a rank waits for another that may still come, until `say` gets where that one is.
+        """`hint_after`: seconds that a rank waits before `say` is called with where the rank is that it waits for.
 
-        `tell` gets each divergence, with the name of the job if there are several; by default its full text goes to `say`.
+        `tell` is called with each divergence, and the name of the job if there are several; by default its text goes to
+        `say`.
         """
         self.found: Divergence | None = None
         self._folder, self._say = folder, say
@@ -75,11 +76,11 @@ class Watcher:
         return seen is not None
 
     def deliver(self) -> None:
-        """Give the verdict time to reach other hosts, before the processes end that carry it."""
+        """Give the verdict time to reach other hosts, before the ranks that forward it end."""
         self._monitor.deliver()
 
     def recent(self) -> frozenset[str]:
-        """The names of the rings whose processes were there a moment ago, before anything told them to end."""
+        """The names of the rings whose processes were alive a moment ago, before a signal to end."""
         return self._monitor.recent(_MOMENT)
 
     def diverged(self) -> frozenset[str]:
@@ -89,7 +90,7 @@ class Watcher:
     def conclude(self, is_told: Callable[[Job], bool]) -> tuple[Judged, ...]:
         """After the run: the verdict on each of its jobs, in the order of their starts.
 
-        `is_told(job)`: something from outside has ended the job. Then a rank that did not come proves nothing.
+        `is_told(job)`: whether the job was ended from outside; then a rank that did not make a call proves nothing.
         """
         unreadable: list[str] = []
         found = jobs.as_jobs(jobs.grouped([*jobs.opened(self._folder, unreadable), *self._monitor.removed()]))
@@ -144,7 +145,7 @@ def _readers(folder: Path) -> Iterator[Reader]:
 
 
 def living(folder: Path) -> list[int]:
-    """The processes of this host that write to the trace now."""
+    """The processes of this host that are writing to the trace."""
     return [reader.pid for reader in _writers(folder)]
 
 
@@ -154,9 +155,9 @@ def _writers(folder: Path) -> list[Reader]:
 
 
 def _writes(reader: Reader) -> bool:
-    """True if its process is alive, and still the same: its number may be another's by now.
+    """Whether the process of a trace is alive, and not another one with the same pid.
 
-    One that has the ring mapped to write to it is the same. Its start time also differs when the clock was set since.
+    A process that has the ring mapped for writing is the same; the start time also differs if the clock was set since.
     """
     if not reader.is_running or not processes.exists(reader.pid):
         return False
@@ -167,9 +168,9 @@ def _writes(reader: Reader) -> bool:
 
 
 def end(folder: Path, *, ask: bool, say: Callable[[str], None] = say) -> None:
-    """End the processes of this host that write to the trace; `ask` them first, and give them some time.
+    """End the processes of this host that write to the trace: SIGTERM first if `ask`, then SIGKILL after some time.
 
-    Only a process that began when the trace says is signalled; `say` which others were not.
+    Only a process whose start time is that of the trace is signalled; `say` reports the others.
     """
     deadline = time.monotonic() + _GRACE
     number = signal.SIGTERM if ask else signal.SIGKILL
@@ -203,7 +204,7 @@ def attend(
     abort: bool = False,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> tuple[Judged, ...]:
-    """Watch the jobs that write to a trace directory until their ranks on this host have ended; the verdict on each.
+    """Watch the jobs in a trace directory until their ranks on this host have ended; returns the verdict on each.
 
     `meanwhile` is called at each look.
     """
@@ -218,7 +219,7 @@ def attend(
 
 
 def _stopped(watcher: Watcher, folder: Path, say: Callable[[str], None]) -> tuple[Judged, ...]:
-    """End the ranks on this host, since some have diverged; the verdict on each job."""
+    """End the ranks on this host, since some have diverged; returns the verdict on each job."""
     stopped = RunEnd(stopped=True, at=time.time(), reached=watcher.recent(), diverged=watcher.diverged())
     run_end.write(folder, stopped)
     watcher.deliver()
@@ -228,7 +229,7 @@ def _stopped(watcher: Watcher, folder: Path, say: Callable[[str], None]) -> tupl
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[bool]:
-    """Whether this is the one process of its host that watches the job. Else it waits until its turn comes, or the job has ended."""
+    """Whether this is the only watcher of the job on its host; else blocks until it is, or the job has ended."""
     import fcntl
 
     lock = folder / f"watch-{os.uname().nodename}.lock"
@@ -251,13 +252,13 @@ def _alone(folder: Path) -> Iterator[bool]:
 
 
 def _is_told(folder: Path) -> bool:
-    """Whether another watcher has reported already that the ranks of the newest job have diverged."""
+    """Whether another watcher has already reported a divergence of the newest job."""
     found = jobs.as_jobs(jobs.grouped(_readers(folder)))
     return bool(found) and any(judging.is_of(record, found[-1]) for record in judging.read(folder))
 
 
 def main() -> None:
-    """What the tracer starts beside a job without a watcher: `... FOLDER ON_DIVERGENCE`."""
+    """The entry point of the watcher that the tracer starts beside a job without one: `... FOLDER ON_DIVERGENCE`."""
     folder, on_divergence = Path(sys.argv[1]), sys.argv[2]
     # Ctrl-C is for the job. This process ends when that does.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

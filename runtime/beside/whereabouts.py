@@ -1,4 +1,4 @@
-"""Ask ranks that other ranks wait for to record their stacks, early: at the timeout of the group it would be too late."""
+"""Ask ranks that other ranks wait for to record their stacks, early: at the group's timeout it would be too late."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ _PART: Final = 0.2
 
 
 class Whereabouts:
-    """When each rank was asked; `look` asks again where it is time."""
+    """Remembers when each rank was asked; `look` asks again when it is due."""
 
     def __init__(self) -> None:
-        """No rank was asked yet."""
+        """Initially no rank has been asked."""
         self._asked: dict[Path, float] = {}
 
     def look(self, waits: list[tuple[Event, tuple[int, ...]]], readers: list[Reader], now: float) -> None:
-        """Ask the ranks of this host that other ranks wait for to record their stacks. `waits`: see `wait_graph.waiting`; `now`: seconds since the epoch."""
+        """Ask the ranks of this host that other ranks wait for to record their stacks.
+
+        `waits`: see `wait_graph.waiting`; `now`: seconds since the epoch.
+        """
         waited: dict[int, float] = {}
         for event, absent in waits:
             if now - event.start >= FIRST:

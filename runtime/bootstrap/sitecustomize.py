@@ -1,7 +1,7 @@
-"""Found by every Python process of a traced job, because this folder is in front of PYTHONPATH.
+"""Imported by every Python process of a traced job, because this folder is first in PYTHONPATH.
 
-Arms the tracer, then runs the sitecustomize that this one hides. It may run in processes of any kind, the launcher's
-agent and shells' helpers included, so it imports next to nothing and never fails.
+Enables the tracer, then runs the sitecustomize that this one hides. It may run in any process, including the launcher's
+agent and helpers of shells, so it imports next to nothing and never fails.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 
 
 def _load(name: str, folder: str) -> None:
-    """Import a package from where the launcher has it, for a job whose environment does not have collectivelint."""
+    """Import a package from the launcher's installation, for a job whose environment does not have collectivelint."""
     if name not in sys.modules:
         init = os.path.join(folder, "__init__.py")
         spec = importlib.util.spec_from_file_location(name, init, submodule_search_locations=[folder])

@@ -1,1 +1,1 @@
-"""The data: what a rank records of its calls, the files that it leaves, and how they are read back. Needs no torch."""
+"""Traces: what a rank records of its calls, the files it writes, and reading them back. Needs no torch."""

@@ -1,6 +1,6 @@
-"""The calls of a rank as columns of numpy: of millions of them, an Event each would take minutes and gigabytes.
+"""The calls of a rank as numpy columns: an Event for each of millions of calls would take minutes and gigabytes.
 
-What calls refer to has the same number on all ranks of a job, see Catalog.
+Groups, sites and signatures have the same numbers on all ranks of a job, see Catalog.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ _CREATE: Final = KINDS.index("create")
 
 
 class Catalog:
-    """What the calls of a job refer to, each numbered in the order in which it comes first."""
+    """The operations, groups, sites and signatures of a job's calls, each numbered in order of first use."""
 
     def __init__(self, groups: Iterable[Group] = ()) -> None:
-        """`groups`: those that are numbered already, in their order."""
+        """`groups`: groups to number first, in this order."""
         self.ops: list[str] = []
         self.groups: list[Group] = []
         self.sites: list[Place] = []
@@ -72,11 +72,11 @@ class Catalog:
         return found
 
     def known(self, key: GroupKey) -> int | None:
-        """The number of a group that has one."""
+        """The number of a group; None if it has none."""
         return self._groups.get(self._key(key))
 
     def group(self, group: Group) -> int:
-        """The number of a group."""
+        """The number of a group, a new one on first use."""
         found = self._groups.setdefault(self._key(group.key), len(self.groups))
         if found == len(self.groups):
             self.groups.append(group)
@@ -100,7 +100,7 @@ class Catalog:
 
 
 def of_reader(reader: Reader, catalog: Catalog) -> Calls:
-    """The calls that a ring holds, the oldest first: those of `reader.whole()`. Raises TraceError where it cannot be read."""
+    """The calls that a ring holds, oldest first: those of `reader.whole()`. Raises TraceError if it cannot be read."""
     records = _records(reader)
     # Each name is written before the first record that needs it; so what is read after them has them all.
     reader.update()
@@ -155,7 +155,7 @@ def of_rank(rank: Rank, catalog: Catalog) -> Calls:
 
 
 def numbered(column: Column, number: Callable[[int], int]) -> Column:
-    """A column with the number of each of its values, which are asked for in the order in which they come first."""
+    """The column with each value replaced by `number(value)`, which is called in order of first use."""
     values, first, where = np.unique(column, return_index=True, return_inverse=True)
     numbers = np.empty(len(values), np.int32)
     for position in np.argsort(first):
@@ -164,7 +164,7 @@ def numbered(column: Column, number: Callable[[int], int]) -> Column:
 
 
 def _records(reader: Reader) -> Calls:
-    """Those of the ring's records that are no other event's by now and not just being written, see ring.py; the oldest first."""
+    """The valid records of the ring, oldest first: not overwritten, and not being written right now (see ring.py)."""
     written = reader.written
     count = min(written, reader.capacity)
     mapped = np.frombuffer(reader.data, _RECORDS, count, RECORDS_AT)
@@ -182,7 +182,7 @@ def _records(reader: Reader) -> Calls:
 
 
 def _among(column: Column, known: Collection[int]) -> Column:
-    """Which of the values are among these, of which there may be thousands, as many as the column has or more."""
+    """A mask of the values that are in `known`, which may be as long as the column."""
     values, where = np.unique(column, return_inverse=True)
     has = frozenset(known)
     return np.array([int(value) in has for value in values], bool)[where]

@@ -38,7 +38,7 @@ _LARGEST: Final = 1 << 20
 
 
 def create(outer: Path) -> Path:
-    """The new folder of a run that this process starts; raise OSError where there cannot be one."""
+    """Create the folder of a run that this process starts. Raises OSError if that fails."""
     for folder in (outer, *outer.parents):
         if folder.is_symlink() and not folder.exists():
             raise FileNotFoundError(2, "is a symbolic link to a folder that does not exist", str(folder))
@@ -58,7 +58,7 @@ def create(outer: Path) -> Path:
 
 
 def discard(run: Path) -> None:
-    """Remove the folder that `create` has just made, for a job that could not be started; nothing if more is in it."""
+    """Remove the folder that `create` has just made, if the job could not be started and it has no other files."""
     with suppress(OSError):
         if [entry.name for entry in run.iterdir()] == [MANIFEST]:
             (run / MANIFEST).unlink()
@@ -66,10 +66,10 @@ def discard(run: Path) -> None:
 
 
 def join(folder: Path) -> Path:
-    """The folder of the run that this process, a rank, belongs to; raise OSError where there cannot be one.
+    """The folder of the run that this process, a rank, belongs to. Raises OSError if it cannot be created.
 
-    `folder` is the run's own, as the launcher has made it, or the one that the user named. In that one a run is named after
-    the parent of this process, which the ranks of one host have in common.
+    `folder` is the run's own, created by the launcher, or the one that the user named. In the latter the run is named
+    after the parent process, which all ranks of one host share.
     """
     if is_run(folder):
         return folder
@@ -91,7 +91,7 @@ def join(folder: Path) -> Path:
 
 
 def join_run(folder: Path) -> Path:
-    """The same, and processes that this one starts will belong to that run as well."""
+    """The same, and child processes of this one inherit the run."""
     run = join(folder)
     if VARIABLE in os.environ:
         os.environ[VARIABLE] = str(run.resolve())
@@ -99,13 +99,13 @@ def join_run(folder: Path) -> Path:
 
 
 def _name(begun: float, pid: int) -> str:
-    """Of the process that starts the ranks."""
+    """The name of a run, from the process that starts the ranks."""
     host = re.sub(r"[^\w.-]", "-", socket.gethostname())[:64] or "host"
     return f"run-{time.strftime('%Y%m%d-%H%M%S', time.gmtime(begun))}-{host}-{pid}"
 
 
 def _mark(outer: Path) -> None:
-    """Say that runs of ours are below this folder, if nothing bears the marker's name yet."""
+    """Create our marker in the folder that has the runs, unless something has its name already."""
     outer.mkdir(parents=True, exist_ok=True)
     marker = outer / MARKER
     if not os.path.lexists(marker):
@@ -127,7 +127,7 @@ def _write_manifest(run: Path, begun: float, pid: int) -> None:
 
 
 def _manifest(folder: Path) -> dict[str, Any] | None:
-    """What the manifest of a run says; None if the folder is no run."""
+    """The content of a run's manifest; None if the folder is not a run."""
     file = folder / MANIFEST
     try:
         data = json.loads(reading.read_bytes(file, _LARGEST, follow=False))
@@ -157,11 +157,11 @@ def runs(outer: Path) -> list[Path]:
 
 
 def newest(folder: Path) -> Path:
-    """The folder itself if it is a run, or has none (traces of earlier releases lie in it); else its newest run."""
+    """The folder itself if it is a run or contains none (traces of earlier releases lie in it); else its newest run."""
     return folder if is_run(folder) else next(iter(runs(folder)), folder)
 
 
 def described(folder: Path, run: Path) -> str:
-    """The run that was read, for a user who named the folder of several: `collectivelint-trace/run-..., the newest of 3 runs`."""
+    """Which run was read if the folder has several: `collectivelint-trace/run-..., the newest of 3 runs`."""
     count = len(runs(folder)) if run != folder else 0
     return f"{run}, the newest of {count} runs" if count > 1 else f"{run}"

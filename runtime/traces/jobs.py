@@ -1,7 +1,7 @@
-"""The jobs of a run: which trace files are the ranks of one job in one attempt, also from several hosts.
+"""The jobs of a run: which trace files are ranks of the same job and attempt, also from several hosts.
 
-A run holds several jobs where its command starts several launchers (a sweep), where a launcher starts its ranks again
-(attempts), and where a process makes its default group again in another job (an evaluation).
+A run has several jobs if its command starts several launchers (a sweep), if a launcher restarts its ranks (attempts),
+or if a process creates its default group again in another job (an evaluation).
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _APART: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One attempt of a job. `started`: seconds since the epoch; `store`: where its ranks met; `readers`: in the order of the ranks.
+    """One attempt of a job. `started`: seconds since the epoch; `store`: its rendezvous; `readers`: by rank.
 
-    `recorded`: its events, where they are in memory and not in files.
+    `recorded`: its events, if they are in memory and not in files.
     """
 
     store: str
@@ -41,14 +41,14 @@ class Job:
     recorded: Trace | None = None
 
     def trace(self, unreadable: list[str]) -> Trace:
-        """Its events, read again at each call: those of a long sweep would not fit into memory together.
+        """Its events, read anew at each call, since those of a long sweep would not fit into memory together.
 
-        `unreadable` gets what is wrong with the ranks that are left out, since their files cannot be read.
+        Problems with ranks whose files cannot be read are appended to `unreadable`.
         """
         return self.recorded if self.recorded is not None else Trace(_ranks(self.readers, unreadable))
 
     def heads(self) -> Trace:
-        """Its ranks as in `trace`, with no more than their last calls; those that cannot be read are left out."""
+        """Its ranks as in `trace`, but with their last calls only; unreadable ones are left out."""
         return self.recorded if self.recorded is not None else Trace(_ranks(self.readers, [], 1))
 
     @property
@@ -65,7 +65,7 @@ class Job:
 
     @property
     def folders(self) -> list[Path]:
-        """The runs that its ranks lie in, one for each launcher, that of its lowest rank first."""
+        """The runs that its ranks belong to, one per launcher, that of its lowest rank first."""
         return list(dict.fromkeys(reader.path.parent for reader in self.readers))
 
 
@@ -78,8 +78,8 @@ def load(folder: Path, unreadable: list[str] | None = None) -> Trace:
 def read(folder: Path, unreadable: list[str]) -> list[Job]:
     """Every job and attempt of a run, or of the newest run below a folder, in the order of their starts.
 
-    Ranks that launchers on other hosts have left in runs of their own beside it are among them. `unreadable` gets what is
-    wrong with files that cannot be read; TraceError is raised if no other is there.
+    Includes ranks that launchers on other hosts wrote to runs of their own beside it. Problems with unreadable files
+    are appended to `unreadable`; raises TraceError if no file can be read.
     """
     run = folders.newest(folder)
     found = grouped(opened(run, unreadable))
@@ -102,12 +102,12 @@ def as_jobs(found: Iterable[Iterable[Reader]]) -> list[Job]:
 
 
 def main_of(found: Sequence[Job]) -> Job:
-    """The job with the most ranks, of equals the newest: what is said of one job is said of this one."""
+    """The job with the most ranks, the newest of equals: reports on a single job use this one."""
     return max(found, key=lambda job: (len(job.ranks), job.started))
 
 
 def opened(run: Path, unreadable: list[str]) -> Iterator[Reader]:
-    """The traces of a run's folder that can be read."""
+    """The readable traces in a run's folder."""
     for file in ring_files(run):
         try:
             yield Reader(file)
@@ -116,7 +116,7 @@ def opened(run: Path, unreadable: list[str]) -> Iterator[Reader]:
 
 
 def _ranks(readers: Iterable[Reader], unreadable: list[str], last: int | None = None) -> dict[int, Rank]:
-    """`last`: how many of the last calls of each; all by default."""
+    """Read each rank. `last`: read only that many of its last calls; None for all."""
     found = {}
     for reader in readers:
         try:
@@ -134,9 +134,9 @@ def _job(readers: list[Reader]) -> Job:
 
 
 def _join(found: list[list[Reader]], some: list[Reader]) -> None:
-    """Add ranks of another host to the job that they began with; clocks of hosts differ a little.
+    """Add ranks of another host to the job that started at about the same time; clocks of hosts differ a little.
 
-    The number of the attempt may differ: torchrun counts only the failures of its own host.
+    The attempt numbers may differ: torchrun counts only the failures of its own host.
     """
     numbers = {reader.number for reader in some}
     near = [
@@ -154,14 +154,14 @@ def _join(found: list[list[Reader]], some: list[Reader]) -> None:
 
 @dataclass(slots=True)
 class _Together:
-    """Ranks of one attempt. `ended`: when the first of them had left; `attempts`: by host."""
+    """Ranks of one attempt. `ended`: when the first of them exited; `attempts`: by host."""
 
     members: dict[int, Reader] = field(default_factory=dict)
     attempts: dict[str, int] = field(default_factory=dict)
     ended: float = math.inf
 
     def takes(self, reader: Reader) -> bool:
-        """Whether a rank that began later is one of them: not if its process began when one of them had ended already."""
+        """Whether a later rank belongs to the attempt: not if its process began after one of the ranks had ended."""
         began = reader.started - _TOGETHER
         return (
             reader.number not in self.members
@@ -176,7 +176,7 @@ class _Together:
 
 
 def grouped(readers: Iterable[Reader]) -> list[list[Reader]]:
-    """The ranks of each job and attempt, in the order of their starts; the ranks of each in their order."""
+    """The ranks of each job and attempt, in the order of their starts; those of each sorted by rank."""
     found: list[_Together] = []
     by_store: dict[tuple[str, int], list[_Together]] = {}
     for reader in sorted(readers, key=lambda reader: (reader.started, reader.number)):
@@ -191,7 +191,7 @@ def grouped(readers: Iterable[Reader]) -> list[list[Reader]]:
 
 
 def by_job(readers: Iterable[Reader]) -> list[list[Reader]]:
-    """The ranks of the newest attempt of each job; the job with the most ranks first, of equals the newest."""
+    """The ranks of the newest attempt of each job; the job with the most ranks first, the newest of equals."""
     newest = {some[0].job: some for some in grouped(readers)}
     return sorted(newest.values(), key=lambda some: (-len(some), -max(reader.started for reader in some)))
 
@@ -202,8 +202,8 @@ def by_job(readers: Iterable[Reader]) -> list[list[Reader]]:
 def restarts(found: Sequence[Job]) -> list[list[int]]:
     """For each job the indices of its attempts, both in the order of their starts; `found` is in that order.
 
-    An attempt follows the newest job of a lower attempt, of several one that met at the same store: torchrun may have a
-    new store for each attempt, and not every attempt leaves a trace.
+    An attempt follows the newest job with a lower attempt number; if there are several, one with the same store.
+    torchrun may use a new store for each attempt, and not every attempt leaves a trace.
     """
     chains: list[list[int]] = []
     for index, job in enumerate(found):
@@ -217,7 +217,7 @@ def restarts(found: Sequence[Job]) -> list[list[int]]:
 
 
 def names(found: Sequence[Job]) -> list[str]:
-    """What each of several is called: `job 1 of 2 (14:03:40, 2 ranks)`, `attempt 0 (14:03:40, 2 ranks)`; "" for a single one."""
+    """A label for each: `job 1 of 2 (14:03:40, 2 ranks)`, `attempt 0 (14:03:40, 2 ranks)`; "" for a single job."""
     if len(found) == 1:
         return [""]
     chains = restarts(found)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def opened(ring: Path) -> mmap.mmap:
-    """The file, to be read only; raise TraceError where it is none."""
+    """Map a file read-only. Raises TraceError if it cannot be opened."""
     try:
         handle = reading.opened(ring, follow=False)
         try:
@@ -29,6 +29,6 @@ def opened(ring: Path) -> mmap.mmap:
 
 
 def release(data: mmap.mmap) -> None:
-    """Give back the memory of what has been read; it is read from the file again when it is asked for."""
+    """Release the memory of the pages that were read; they are read from the file again on access."""
     if hasattr(mmap, "MADV_DONTNEED"):
         data.madvise(mmap.MADV_DONTNEED)

@@ -1,4 +1,4 @@
-"""Ranks as messages between hosts: plain data, in which groups, places and signatures stand once each (see host_link.py)."""
+"""Ranks as messages between hosts: plain data that has each group, place and signature once (see host_link.py)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOST_RAISED: Final = 16
 
 
 def link_files(folder: Path, rank: int, attempt: int) -> tuple[Path, Path]:
-    """What a monitor sends, and what it receives."""
+    """The files for what a monitor sends, and for what it receives."""
     return folder / f"link-{rank}-{attempt}.out", folder / f"link-{rank}-{attempt}.in"
 
 
@@ -36,7 +36,7 @@ _runs: dict[int, tuple[tuple[int, ...], list[list[int]]]] = {}
 
 
 def runs(ranks: tuple[int, ...]) -> list[list[int]]:
-    """Ranks as [first, step, how many], each run as long as it gets."""
+    """Ranks as [first, step, count], each run as long as possible."""
     known = _runs.get(id(ranks))
     if known is not None:
         return known[1]
@@ -71,7 +71,7 @@ def message_table(rows: list[str]) -> list[Any]:
 
 
 def encode(ranks: Iterable[Rank]) -> dict[str, Any]:
-    """Ranks as plain data; groups, places and signatures once each."""
+    """Ranks as plain data, with each group, place and signature once."""
     table: dict[str, int] = {}
 
     def known(value: Any) -> int:
@@ -156,7 +156,7 @@ def decode(data: dict[str, Any]) -> list[Rank]:
 
 
 def _encoded_end(rank: Rank, group: Callable[[GroupKey], int]) -> dict[str, Any]:
-    """How the rank ended, and the exceptions that left calls of it, in the form of the trace (see validation.py)."""
+    """How the rank ended, and the exceptions raised in its calls, in the form of the trace (see validation.py)."""
     return {
         "ending": asdict(rank.ending) if rank.ending is not None else None,
         "raised": [{**asdict(raised), "group": group(raised.group)} for raised in rank.raised[-_MOST_RAISED:]],

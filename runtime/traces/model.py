@@ -50,7 +50,7 @@ GroupKey: TypeAlias = "tuple[tuple[int, ...], int]"
 
 
 class Counted(NamedTuple):
-    """How many calls a stream has had, the hash rolled over them all, and that at the last multiple of `ring.BLOCK`."""
+    """How many calls a stream has had, their rolling hash, and that hash at the last multiple of `ring.BLOCK`."""
 
     calls: int
     rolled: int
@@ -78,17 +78,17 @@ class Place:
     started_at: tuple[str, ...] = ()
 
     def lines(self, most: int) -> list[str]:
-        """What a report shows below a site: the library's frame that made the call, the stack, and what started the thread."""
+        """The lines below a site in a report: the library's frame that made the call, stack, start of the thread."""
         found = [f"via {frame}" for frame in self.via[:1]] + list(self.stack[:most])
         return found + [f"started at {frame}" for frame in self.started_at[:1]]
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A process group: its members as global ranks, and the how-manieth group of exactly these ranks it is (from 0).
+    """A process group: its members as global ranks; `ordinal` counts groups of exactly these members from 0.
 
-    torch's own counter name is no identity: it differs between ranks as soon as they create groups in another order.
-    `timeout` is what its calls may take, in seconds, 0.0 if that is not known.
+    torch's own name is no identity: it differs between ranks that create groups in different orders. `timeout` is in
+    seconds, 0.0 if unknown.
     """
 
     ranks: tuple[int, ...]
@@ -98,7 +98,7 @@ class Group:
 
     @property
     def key(self) -> GroupKey:
-        """What the group is called on every rank."""
+        """The identity of the group, the same on every rank."""
         return (self.ranks, self.ordinal)
 
     def __str__(self) -> str:
@@ -117,8 +117,9 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """What of a model a call was passed. `names`: all that the parameter or buffer has, `("embed.weight", "head.weight")` if tied.
-    Where `part` is "tensors", a list was passed: DDP's parameters and buffers. Then `names` has one for each, "" for an unknown one.
+    """The part of a model that a call was passed. `names`: all of its names, `("embed.weight", "head.weight")` if tied.
+
+    If `part` is "tensors", a list was passed (as DDP does); `names` has one name for each tensor, "" if unknown.
     """
 
     part: str
@@ -137,11 +138,11 @@ class Argument:
 class Event:
     """One call on one rank.
 
-    `sequence` counts the calls of this kind on the group (from 1), for point-to-point those to or from one peer with one tag.
-    `signature` is what has to fit between ranks: op, reduce op, shapes, dtypes, split sizes. `peer` is the root of a
-    rooted collective or the other side of a point-to-point call, as a global rank; -1 where there is none.
-    Times are seconds since the epoch; `end` is 0.0 until the call is known to have ended. `thread` is 0 for the main
-    thread and those that it waits for. `argument` and `checksum`, that of the result, are None and 0 where they are not known.
+    `sequence` counts the calls of this kind on the group (from 1), for point-to-point those to or from one peer with
+    one tag. `signature` is what must agree between ranks: op, reduce op, shapes, dtypes, split sizes. `peer` is the
+    root of a rooted collective or the other side of a point-to-point call, as a global rank; -1 if there is none. Times
+    are seconds since the epoch; `end` is 0.0 until the call is known to have ended. `thread` is 0 for the main thread
+    and those that it waits for. `argument` and `checksum` (that of the result) are None and 0 if unknown.
     """
 
     rank: int
@@ -163,25 +164,25 @@ class Event:
 
     @property
     def stream(self) -> StreamKey:
-        """What this call is counted in on its rank."""
+        """The stream that this call is counted in on its rank."""
         if self.kind == "p2p":
             return (self.group.key, self.op, self.peer, self.tag)
         return (self.group.key, self.kind)
 
     @property
     def tag(self) -> int:
-        """What tells point-to-point calls between the same two ranks apart."""
+        """The tag of a point-to-point call; 0 if it has none."""
         return int(self.signature.get("tag", 0))
 
     @property
     def blocks(self) -> bool:
-        """Whether the rank is stuck in this call, as far as the record goes."""
+        """Whether the rank is blocked in this call, according to its record."""
         return self.state in (State.ENTERED, State.WAITING)
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """The exception that ended a process: its text with its type, when it was raised, the user's frame it was raised from."""
+    """The exception that ended a process: type and text, when it was raised, and the user's frame it came from."""
 
     failure: Failure
     error: str
@@ -191,19 +192,19 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What a main thread does that its source line does not show. `call`: the expression that waits for the accelerator."""
+    """What a main thread does beyond its source line. `call`: the expression that waits for the accelerator."""
 
     kind: ActivityKind
     call: str
 
     def __str__(self) -> str:
-        """With "rank 1" in front of it: `compiles with torch.compile`."""
+        """A phrase to follow "rank 1": `compiles with torch.compile`."""
         return "compiles with torch.compile" if self.kind == "compile" else f"waits for the device in `{self.call}`"
 
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """An exception that left a function of torch.distributed without the call of that function being made.
+    """An exception raised by a function of torch.distributed before its call was made.
 
     `calls`: how many collectives of the group the rank had made by then. Whether the program caught it is not recorded.
     """
@@ -218,7 +219,7 @@ class Raised:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a launcher saw its process end: exit code (-15 for SIGTERM, None if unknown), the signal that it sent before, if any."""
+    """How a launcher saw its process end: exit code (-15 for SIGTERM, None if unknown), and the signal it sent."""
 
     code: int | None
     signal: str
@@ -227,16 +228,14 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class Rank:
-    """One process of the job and what it did, oldest event first.
+    """One process of the job and its events, oldest first.
 
-    `lost` is the number of events that the ring no longer holds; `error` the exception it ended with. `callers` are the
-    threads other than the main one that have called on a group, and may again; `others` those that run the project's own
-    code, and may call one day; `stack` is where the main thread was when
-    that was asked last. `streams` counts all calls, also those whose events are lost or were not asked for; point-to-point
-    calls, which may have thousands of streams, stand in `peers`. `groups` are
-    those that the rank is a member of, in the order it made them; `destroyed` those of them that it has given up.
-    `stack_time` is when `stack` was recorded, and what the thread did there is its `activity`. `ending` has more about
-    `error`, `exit` what the launcher saw; both may be None.
+    `lost` is the number of events that the ring has overwritten; `error` the exception it ended with. `callers` are
+    threads other than the main one that have called on a group; `others` those that run the project's own code and may
+    call later. `stack` is where the main thread was when last asked, at `stack_time`, and `activity` what it did there.
+    `streams` counts all calls, including lost events and those not read; point-to-point calls, which may have thousands
+    of streams, are in `peers`. `groups` are those that the rank is a member of, in order of creation; `destroyed` those
+    of them that it destroyed. `ending` has more about `error`, `exit` what the launcher saw; both may be None.
     """
 
     rank: int
@@ -270,7 +269,7 @@ class Rank:
 
     @property
     def blocked(self) -> tuple[Event, ...]:
-        """The newest call that each thread is stuck in, the main thread's first."""
+        """The newest call that each thread is blocked in, the main thread's first."""
         found = {event.thread: event for event in self.events if event.blocks}
         return tuple(found[thread] for thread in sorted(found))
 
@@ -283,7 +282,7 @@ class Trace:
 
 
 class Numbering:
-    """Numbers for groups. A group's key has all its members, of which there may be thousands: it is hashed once."""
+    """Numbers for groups. The key of a group has all its members, maybe thousands, so it is hashed only once."""
 
     def __init__(self) -> None:
         """No group has a number yet."""

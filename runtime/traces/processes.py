@@ -1,4 +1,4 @@
-"""Processes by their number: a number in a trace file may belong to another process by now, so its start time goes with it."""
+"""Processes by pid: a pid in a trace file may have been reused, so the start time is recorded with it."""
 
 from __future__ import annotations
 
@@ -37,25 +37,25 @@ def started(pid: int) -> float:
 
 
 def is_same(pid: int, begun: float) -> bool:
-    """True if the process is alive and began at that time; a time of 0.0 is not known and not compared."""
+    """Whether the process is alive and began at that time; 0.0 means an unknown time and is not compared."""
     return exists(pid) and began_at(pid, begun)
 
 
 def began_at(pid: int, begun: float) -> bool:
-    """The same of a process that exists."""
+    """Whether an existing process began at that time; true if either time is unknown."""
     known = started(pid) if begun else 0.0
     return not known or _is_near(known, begun)
 
 
 def _is_near(one: float, other: float) -> bool:
-    """Whether two readings of a start time are the same. A recorded one may be any number: what is none (NaN) never is."""
+    """Whether two readings of a start time are equal; false for a recorded NaN."""
     return one > 0.0 and abs(one - other) < _EXACT
 
 
 def send(pid: int, begun: float, number: int) -> bool:
-    """Send a signal to the process that has this number and began at that time; False if there is no such process.
+    """Send a signal to the process that has this pid and began at that time; False if there is none.
 
-    Raise CannotSignalError where psutil, which compares the start time once more just before, is not installed.
+    Raises CannotSignalError without psutil, which compares the start time again just before it signals.
     """
     try:
         import psutil
@@ -72,7 +72,7 @@ def send(pid: int, begun: float, number: int) -> bool:
 
 
 def exists(pid: int) -> bool:
-    """True if a process has this number; one that has ended and was not collected by its parent yet does not count."""
+    """Whether a process has this pid; a zombie does not count."""
     if pid <= 0:
         # The system takes these for groups of processes.
         return False
@@ -86,7 +86,7 @@ def exists(pid: int) -> bool:
 
 
 def state_of(pid: int) -> str:
-    """The state of a process as the system reports it: R, S, D, T (stopped), Z (ended); "" where it cannot be asked."""
+    """The state of a process as the system reports it: R, S, D, T (stopped), Z (zombie); "" if unknown."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
         return text.rpartition(")")[2].split()[0]
@@ -95,7 +95,7 @@ def state_of(pid: int) -> str:
 
 
 def has_mapped(pid: int, file: Path) -> bool:
-    """Whether a process has mapped exactly this file, shared and to write to it. Raise OSError where the system does not say."""
+    """Whether a process has mapped exactly this file, shared and writable. Raises OSError if that is unknown."""
     # `7f04c0600000-7f04c0a11000 rw-s 00000000 08:01 1234   /path`; of a name only line feeds are escaped.
     wanted = os.fsencode(file.resolve()).replace(b"\n", b"\\012")
     for line in Path(f"/proc/{pid}/maps").read_bytes().split(b"\n"):

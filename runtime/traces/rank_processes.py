@@ -1,4 +1,4 @@
-"""Reading what processes of ranks have left before they were in a process group (see rank_record.py)."""
+"""Reading the records that rank processes write before they join a process group (see rank_record.py)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NUMBERS: Final = ("attempt", "local", "answered")
 
 @dataclass(frozen=True, slots=True)
 class RankProcess:
-    """A process with a rank, and how far it has come. Times are seconds since the epoch, 0.0 for what has not happened."""
+    """A process with a rank, and how far it has got. Times are seconds since the epoch, 0.0 if it has not happened."""
 
     rank: int
     world_size: int
@@ -56,7 +56,7 @@ class RankProcess:
 
     @property
     def order(self) -> tuple[bool, bool, float]:
-        """Of several processes of one rank the greatest counts: the one that came furthest, or began last."""
+        """The sort key for several processes of one rank: the greatest got furthest, or began last."""
         return (self.joined > 0, self.entered > 0, self.begun)
 
 
@@ -103,7 +103,7 @@ def _decoded(bare: RankProcess, data: dict[str, Any]) -> RankProcess:
 
 
 def by_job(found: Iterable[RankProcess]) -> list[dict[int, RankProcess]]:
-    """The ranks of each job, of its newest attempt: of several processes of a rank the one that came furthest, or began last."""
+    """The ranks of each job's newest attempt; of several processes of a rank, the one with the greatest `order`."""
     processes = list(found)
     newest: dict[str, int] = {}
     for one in processes:

@@ -1,8 +1,8 @@
-"""The record of a rank's process before it is in a process group: one small file for each, in the folder of the run.
+"""The record of a rank's process before it joins a process group: one small file for each, in the folder of the run.
 
-`rank1-of-4-HOST-PID.present` holds JSON padded to `SIZE` bytes and is overwritten in place, so that a disk that fills up later costs
-nothing. The name has the rank too: on a disk that is full already the file stays empty. Processes that never use torch write it
-as well, so this module imports little; rank_processes.py reads it.
+`rank1-of-4-HOST-PID.present` holds JSON padded to `SIZE` bytes and is overwritten in place, so that a disk that fills
+up later does no harm. The name has the rank too: on a disk that is already full the file stays empty. Processes that
+never use torch write it as well, so this module imports little; rank_processes.py reads it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ def file_name(rank: int, world_size: int, host: str, pid: int) -> str:
 
 
 def asking_file(folder: Path | str) -> str:
-    """When this file changes, each process records the stack of its main thread. Its time of modification, in ns, is the request."""
+    """The file whose change asks each process to record its main thread's stack; its mtime in ns is the request id."""
     return os.path.join(folder, "where.ask")
 
 
 def encode(facts: dict[str, Any]) -> bytes:
-    """The content of a record: the outermost frames are left out where they do not fit."""
+    """The content of a record; outermost frames are left out if they do not fit."""
     while True:
         data = json.dumps(facts, ensure_ascii=False).encode(errors="replace")
         if len(data) <= SIZE or not facts.get("frames"):

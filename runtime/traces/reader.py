@@ -1,4 +1,4 @@
-"""Reading a trace file, also while its process goes on writing (see ring.py)."""
+"""Reading a trace file, also while its process is still writing it (see ring.py)."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ NEVER: Final = float(1 << 40)
 
 
 def ring_files(folder: Path) -> list[Path]:
-    """The rings of a run's folder. What is no regular file is none: it may be a link, or a pipe that is never written to."""
+    """The rings in a run's folder. Only regular files count: no links, and no pipes, which could block the reader."""
     return sorted(file for file in folder.glob("*.ring") if _is_regular(file))
 
 
@@ -69,17 +69,17 @@ def _is_regular(file: Path) -> bool:
 
 
 def exit_file(ring: Path) -> Path:
-    """What the launcher has written about the end of the process, beside its ring."""
+    """The file in which the launcher records the end of the process, beside its ring."""
     return ring.with_suffix(".exit")
 
 
 class Reader:
-    """The trace of one process, also while that goes on writing. `data`: its ring, of `capacity` records; `names`: what these refer to."""
+    """The trace of one process, running or not. `data`: its ring of `capacity` records; `names`: its string table."""
 
     def __init__(self, ring: Path, *, keep: bool = False) -> None:
-        """Open it; raise TraceError where it is not a trace.
+        """Open a trace; raises TraceError if the file is not one.
 
-        `keep` its files open, so that it is read on when they have been removed.
+        `keep`: keep its files open, so that it can be read after they have been removed.
         """
         self.path = ring
         self.data = mapped.opened(ring)
@@ -119,13 +119,13 @@ class Reader:
         return HEADER.unpack_from(self.data)
 
     def update(self) -> None:
-        """Read the names on; raise TraceError if the trace cannot be read any more."""
+        """Read new names; raises TraceError if the trace can no longer be read."""
         self._header()
         self.names.update()
 
     @property
     def wrong(self) -> str:
-        """How many lines of the names were left out, since they are none of ours; "" if none was."""
+        """A message on ignored lines of the names, which are not records of a trace; "" if there are none."""
         count = self.names.wrong
         file = self.path.with_suffix(".names")
         return (
@@ -140,21 +140,21 @@ class Reader:
 
     @property
     def written(self) -> int:
-        """How many events there have been."""
+        """How many events were ever written."""
         return int(self._header()[8])
 
     def whole(self, last: int | None = None) -> Rank:
-        """All events that the ring holds, or only the last, and those that go on."""
+        """All events that the ring holds, or the `last` ones and those that have not ended."""
         written = self.written
         first = max(1, written - (min(last, self.capacity) if last is not None else self.capacity) + 1)
         return self.of([*self._open(written, first), *range(first, written + 1)])
 
     def head(self) -> Rank:
-        """The calls that go on, and the last event."""
+        """The rank with its unfinished calls and its last event only."""
         return self.whole(1)
 
     def _open(self, written: int, below: int) -> Iterator[int]:
-        """Events before a number that have not ended, and whose end is awaited."""
+        """Numbers below `below` of events in which the rank is still blocked."""
         first = max(1, written - self.capacity + 1)
         states = self.data[RECORDS_AT + STATE_AT :: RECORD.size]
         for state in (State.ENTERED, State.WAITING):
@@ -201,7 +201,7 @@ class Reader:
         )
 
     def _exit(self) -> Exit | None:
-        """What the launcher saw of the end of the process; None while it runs, or if nothing is known."""
+        """How the launcher saw the process end; None while it runs, or if that is unknown."""
         try:
             return validation.exited(
                 validation.parsed(reading.read_bytes(exit_file(self.path), _LARGEST_EXIT, follow=False))
@@ -210,7 +210,7 @@ class Reader:
             return None
 
     def _record(self, number: int) -> tuple[Any, ...] | None:
-        """The record of an event; None if it is another's by now, or just being written, see ring.py."""
+        """The record of an event; None if it was overwritten or is being written right now, see ring.py."""
         at = RECORDS_AT + (number - 1) % self.capacity * RECORD.size
         if _NUMBER.unpack_from(self.data, at)[0] != number:
             return None
@@ -223,11 +223,11 @@ class Reader:
 
     @property
     def is_running(self) -> bool:
-        """Whether the process has not recorded its end; one that was killed never does."""
+        """Whether the process has not recorded its end; a killed process never does."""
         return ENDS[self._header()[9]] in ("running", "untraced")
 
     def last_seen(self) -> float:
-        """When the process has begun or ended its last call; infinity if it has not left."""
+        """When the process began or ended its last call; infinity while it runs."""
         if self.is_running:
             return math.inf
         if self._last is None:
@@ -236,11 +236,11 @@ class Reader:
         return self._last
 
     def release(self) -> None:
-        """Give back the memory of what has been read of the ring."""
+        """Release the memory of the ring's pages that were read."""
         mapped.release(self.data)
 
     def ask(self) -> None:
-        """Have the process say where its main thread is; the answer comes with a later reading, if at all."""
+        """Ask the process to record its main thread's stack; a later read may have the answer."""
         flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         with os.fdopen(os.open(self.path, flags), "r+b") as file:
             file.seek(ASKED.start)
@@ -292,7 +292,7 @@ class Reader:
 
 
 def read_rank(ring: Path) -> Rank:
-    """Read the whole trace of one process; raise TraceError where it is not one."""
+    """Read the whole trace of one process. Raises TraceError if the file is not a trace."""
     return Reader(ring).whole()
 
 

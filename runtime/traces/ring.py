@@ -93,7 +93,7 @@ IN_ORDER: Final = platform.machine().lower() in ("x86_64", "amd64", "i386", "i68
 
 
 def fence() -> None:
-    """What was read and written before is so for all processors before anything behind it: a lock released and taken again."""
+    """A memory barrier: reads and writes before it become visible before those after it. It takes a lock twice."""
     lock = threading.Lock()
     lock.acquire()
     lock.release()

@@ -30,9 +30,9 @@ _LARGEST: Final = 1 << 24
 
 @dataclass(frozen=True, slots=True)
 class Unrecorded:
-    """A process that uses torch and has left no record. `rank` and `world_size` are -1 where its environment has none.
+    """A process that uses torch but left no record. `rank` and `world_size` are -1 if its environment has none.
 
-    `why` it has left none: "`python -I` ignores the environment"; "" if that is not known. `remedy`: what helps.
+    `why` it left none: "`python -I` ignores the environment"; "" if unknown. `remedy`: what to do about it.
     """
 
     pid: int
@@ -44,11 +44,11 @@ class Unrecorded:
 
 @dataclass(frozen=True, slots=True)
 class RunEnd:
-    """`signals`: the names of the signals that ended the job. `stopped`: the tracer ended it, since the ranks of a job diverged.
+    """How a run ended. `signals`: the signals that ended it; `stopped`: the tracer ended it after a divergence.
 
-    `at`: when that was first, in seconds since the epoch; `reached`: the rings of the ranks that were there just before;
-    `diverged`: the rings of the job that diverged; `code`: the exit code of the command, None while that is not known;
-    `unrecorded`: processes of it that left no record.
+    `at`: when the first of these happened, in seconds since the epoch; `reached`: rings of the ranks alive just before;
+    `diverged`: rings of the job that diverged; `code`: exit code of the command, None if unknown; `unrecorded`:
+    processes that left no record.
     """
 
     signals: tuple[str, ...] = ()
@@ -60,14 +60,14 @@ class RunEnd:
     unrecorded: tuple[Unrecorded, ...] = ()
 
     def ended(self, files: set[str], started: float) -> bool:
-        """Whether a job was brought to its end from outside: then a rank of it that did not come proves nothing."""
+        """Whether a job was ended from outside; then a rank that did not make a call proves nothing."""
         if not (self.signals or self.stopped) or files & self.diverged:
             return False
         # One that began at that moment may not have had its files yet.
         return started > self.at - 1.0 or bool(files & self.reached)
 
     def text(self) -> str:
-        """`the job was interrupted by SIGINT`, `the job's exit code is 7`; "" if it has ended well."""
+        """`the job was interrupted by SIGINT`, `the job's exit code is 7`; "" if it ended normally."""
         if self.code == 0 or self.stopped:
             return ""
         last = self.signals[-1] if self.signals else ""
@@ -84,7 +84,7 @@ class RunEnd:
 
 
 def ended_from_outside(job: Job, ends: dict[Path, RunEnd | None]) -> bool:
-    """Whether a launcher of the job was told to end it. `ends`: by run; runs that are not there are read and added."""
+    """Whether a launcher of the job was told to end. `ends`: a cache by run, filled as needed."""
     for run in job.folders:
         if run not in ends:
             ends[run] = read(run)
@@ -96,7 +96,7 @@ def ended_from_outside(job: Job, ends: dict[Path, RunEnd | None]) -> bool:
 
 
 def write(run: Path, end: RunEnd) -> None:
-    """Leave it in the folder of a run; nothing if the folder is gone or cannot be written to."""
+    """Write it into the folder of a run; does nothing if the folder is gone or cannot be written to."""
     data = {"collectivelint": "end", "version": _VERSION, **asdict(end)}
     data |= {name: sorted(data[name]) for name in ("reached", "diverged")}
     with suppress(OSError):
@@ -104,7 +104,7 @@ def write(run: Path, end: RunEnd) -> None:
 
 
 def read(run: Path) -> RunEnd | None:
-    """What the launcher has left in the folder of a run; None if there is none, or it is none of ours."""
+    """The end that the launcher recorded in the folder of a run; None if there is none, or it is not valid."""
     try:
         data = validation.mapping(validation.parsed(reading.read_bytes(run / FILE, _LARGEST, follow=False)))
         if data.get("collectivelint") != "end" or data.get("version") != _VERSION:

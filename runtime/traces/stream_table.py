@@ -1,4 +1,4 @@
-"""The table of streams of a trace: how many calls each has had. Read again, only rows that have changed are looked at."""
+"""The stream table of a trace: how many calls each stream has had. Rereading it decodes only rows that changed."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _Entry: TypeAlias = "tuple[dict[Any, Counted], Any]"
 
 
 class Streams:
-    """What is counted on a rank."""
+    """The counts of all streams of a rank."""
 
     def __init__(self, names: Names) -> None:
-        """`names`: what the rows of the table stand for."""
+        """`names`: the string table that names the rows."""
         self._names = names
         #: Those of the last update; they do not change with the next.
         self.collectives: dict[CollectiveKey, Counted] = {}
@@ -41,7 +41,7 @@ class Streams:
         self._nameless: set[int] = set()
 
     def update(self, table: bytes) -> None:
-        """Take the table as it is now. The names have to be those read after it."""
+        """Read the current table. `names` must have been updated after the table was read."""
         if self._names.redefined != self._redefined:
             self._clear()
         rows = [*_changed(self._table, table), *self._nameless]
@@ -55,7 +55,7 @@ class Streams:
             self.collectives, self.peers = self._collectives.copy(), self._peers.copy()
 
     def _name(self, row: int) -> bool:
-        """Whether it is known what a row stands for."""
+        """Look up the stream of a row; returns whether its name is known."""
         stream = self._names.streams.get(row)
         group = self._names.groups.get(stream["group"]) if stream is not None else None
         if stream is None or group is None:
@@ -72,7 +72,7 @@ class Streams:
 
 
 def _changed(old: bytes, new: bytes) -> Iterator[int]:
-    """The rows that differ, also those that only `new` has."""
+    """The rows that differ, including those that only `new` has."""
     size = STREAM.size
     for piece in range(0, len(new) if old != new else 0, _PIECE):
         if old[piece : piece + _PIECE] != new[piece : piece + _PIECE]:

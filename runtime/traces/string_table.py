@@ -32,9 +32,9 @@ class Names:
     """The string table beside a ring; `update` reads what has been added."""
 
     def __init__(self, file: Path, *, keep: bool = False) -> None:
-        """Read what is there; raise TraceError if it cannot be read.
+        """Read the file so far; raises TraceError if it cannot be read.
 
-        `keep` the file open: it is read on when its folder has been removed.
+        `keep`: keep the file open, so that it can be read after its folder has been removed.
         """
         self._file = file
         self._keep = keep
@@ -96,7 +96,7 @@ class Names:
                 self.wrong += 1
 
     def _take_group(self, line: bytes) -> bool:
-        """Take a line that is a group of very many ranks; whether it was one."""
+        """Read a line that defines a group of very many ranks; returns whether it was one."""
         match = _GROUP.match(line) if len(line) > _LONG else None
         if match is None:
             return False
@@ -116,17 +116,17 @@ class Names:
         return True
 
     def close(self) -> None:
-        """Give the file back that was kept open."""
+        """Close the file that was kept open."""
         if self._handle is not None:
             os.close(self._handle)
             self._handle, self._keep = None, False
 
     def __del__(self) -> None:
-        """Readers are not closed: they are used until the job has ended."""
+        """Close the file: readers are never closed explicitly, as they are used until the job has ended."""
         self.close()
 
     def _add(self, row: dict[str, Any]) -> None:
-        """Take a line; raise ValueError if it is none of ours."""
+        """Read a line; raises ValueError if it is not valid."""
         match row:
             # Those of which there are most come first.
             case {"id": int(number), "signature": signature}:

@@ -1,7 +1,7 @@
-"""What others may have written, checked in one place: the JSON lines of a trace, and the names in them.
+"""Validation of all external input to a trace: its JSON lines, and the names in them.
 
-Everything behind this module may take what it gets for what its type says. `parsed` gives None, and the others raise ValueError,
-for what is of another form.
+Code that uses the results may rely on their types. `parsed` returns None for invalid input; the other functions raise
+ValueError.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MOST_RANKS: Final = 1 << 22
 
 
 def parsed(line: bytes) -> Any:
-    """The value of a line of JSON; None if it is none, also if it is nested deeper than anything of ours."""
+    """The value of a line of JSON; None if it is invalid, or nested deeper than any line that we write."""
     try:
         return json.loads(line)
     except (ValueError, RecursionError):
@@ -37,35 +37,35 @@ def parsed_lines(lines: list[bytes]) -> list[Any]:
 
 
 def number(value: object) -> int:
-    """A whole number that is not true or false."""
+    """An integer; not a bool."""
     if type(value) is int and -_LARGEST < value < _LARGEST:
         return value
     raise ValueError("no whole number")
 
 
 def real(value: object) -> float:
-    """A finite number, as a time."""
+    """A finite number, such as a time."""
     if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST:
         return float(value)
     raise ValueError("no number")
 
 
 def text(value: object) -> str:
-    """A text."""
+    """A string."""
     if isinstance(value, str):
         return value
     raise ValueError("no text")
 
 
 def mapping(value: object) -> dict[str, Any]:
-    """An object of JSON."""
+    """A JSON object."""
     if isinstance(value, dict):
         return value
     raise ValueError("no object")
 
 
 def items(value: object) -> list[Any] | tuple[Any, ...]:
-    """A list of JSON."""
+    """A JSON list."""
     if isinstance(value, list | tuple):
         return value
     raise ValueError("no list")
@@ -125,7 +125,7 @@ def activity(value: object) -> Activity:
 
 
 def raised(value: object, group: GroupKey) -> Raised:
-    """An exception that left a function of torch.distributed, on a group."""
+    """An exception raised by a function of torch.distributed before its call on a group was made."""
     data = mapping(value)
     return Raised(
         text(data.get("op")),
@@ -138,14 +138,14 @@ def raised(value: object, group: GroupKey) -> Raised:
 
 
 def exited(value: object) -> Exit:
-    """What a launcher saw of the end of a process."""
+    """How a launcher saw a process end."""
     data = mapping(value)
     code = data.get("code")
     return Exit(number(code) if code is not None else None, text(data.get("signal")), real(data.get("time")))
 
 
 def signature(value: object) -> dict[str, Any]:
-    """What of a call has to fit between ranks, see signatures.py."""
+    """The parts of a call that must agree between ranks, see signatures.py."""
     data = mapping(value)
     text(data.get("op"))
     for name in data:
@@ -177,7 +177,7 @@ _SIGNATURE: Final[dict[str, Callable[[Any], object]]] = {
 
 
 def argument(value: object) -> Argument:
-    """What of a model a call was passed."""
+    """The parameter, gradient, buffer or list of tensors that a call was passed."""
     data = mapping(value)
     names = tuple(map(text, items(data.get("names"))))
     if not names:
@@ -186,7 +186,7 @@ def argument(value: object) -> Argument:
 
 
 def stream(value: object) -> dict[str, Any]:
-    """What is counted together."""
+    """A stream: the group, kind, operation, peer and tag of the calls that are counted together."""
     data = mapping(value)
     for name in ("group", "peer", "tag"):
         number(data.get(name))

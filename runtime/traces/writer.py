@@ -1,4 +1,4 @@
-"""Writing a trace file; a few microseconds for each call, and nothing is lost when the process is killed (see ring.py)."""
+"""Writing a trace file: a few microseconds per call, and nothing is lost if the process is killed (see ring.py)."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _pack_number: Final = struct.Struct("<I").pack_into
 
 
 class Writer:
-    """The trace of this process. `add` is called before the operation, `mark` as it goes on, `end` when it has ended."""
+    """Writes the trace of this process. `add` is called before an operation, `mark` while it runs, `end` at its end."""
 
     def __init__(
         self,
@@ -93,13 +93,13 @@ class Writer:
         self._map[: len(MAGIC)] = MAGIC
 
     def name(self, what: str, value: Any) -> int:
-        """Store a group, place or signature; its id."""
+        """Store a group, place or signature; returns its id."""
         number = next(self._ids)
         self._names.write(json.dumps({"id": number, what: value}).encode() + b"\n")
         return number
 
     def stream(self, value: dict[str, Any]) -> int:
-        """Store what is counted together; its place in the table. Beyond the end of the table nothing is counted."""
+        """Store a stream; returns its index in the table. Streams that do not fit into the table are not counted."""
         number = next(self._streams)
         if number < STREAMS:
             self._names.write(json.dumps({"id": number, "stream": value}).encode() + b"\n")
@@ -120,7 +120,7 @@ class Writer:
         stream: int,
         rolled: int,
     ) -> int:
-        """Write an event that is about to start; its number. `rolled` is the hash of its stream with this event."""
+        """Write an event that is about to start; returns its number. `rolled`: the hash of its stream including it."""
         # No call in between: neither another thread nor a signal's handler gets the same number.
         self._last = number = self._last + 1
         word = _RECORDS + (number - 1) % CAPACITY * 8
@@ -157,7 +157,7 @@ class Writer:
         return number
 
     def mark(self, number: int, state: State, thread: int = 0) -> None:
-        """Note how far an event has come, and in which thread; nothing happens if the ring has moved past it."""
+        """Record the state of an event, and its thread; no effect if the ring has overwritten it."""
         at = RECORDS_AT + (number - 1) % CAPACITY * 64
         if self._words[at // 8] == number:
             _pack_number(self._map, at + THREAD_AT, thread)
@@ -169,18 +169,18 @@ class Writer:
             _pack_count(self._map, STREAMS_AT + stream * 16, calls, rolled)
 
     def end(self, number: int, state: State, end: float) -> None:
-        """Note that an event has ended; nothing happens if the ring has moved past it."""
+        """Record that an event has ended; no effect if the ring has overwritten it."""
         word = _RECORDS + (number - 1) % CAPACITY * 8
         if self._words[word] == number:
             self._floats[word + _END] = end
             self._bytes[word * 8 + STATE_AT] = state
 
     def argument(self, number: int, argument: int) -> None:
-        """Note the id of what an event's call was passed; nothing happens if the ring has moved past it."""
+        """Record the id of the argument of an event's call; no effect if the ring has overwritten it."""
         self._note(number, ARGUMENT_AT, argument)
 
     def checksum(self, number: int, value: int) -> None:
-        """Note the checksum of an event's result."""
+        """Record the checksum of an event's result."""
         self._note(number, CHECKSUM_AT, value)
 
     def _note(self, number: int, where: int, value: int) -> None:
@@ -190,22 +190,22 @@ class Writer:
 
     @property
     def asked(self) -> int:
-        """How often a reader has asked where the main thread is."""
+        """How often a reader has asked for the main thread's stack."""
         return int.from_bytes(self._map[ASKED], "little")
 
     def answer(self, number: int, stack: list[str], activity: dict[str, Any] | None = None) -> None:
-        """Say where the main thread is, and what it does there if the source line does not show that."""
+        """Record the main thread's stack, and what it does there beyond its source line."""
         row = {"id": number, "stack": stack, "time": time.time(), **({"activity": activity} if activity else {})}
         self._names.write(json.dumps(row).encode() + b"\n")
 
     def finish(self, end: End, error: str = "") -> None:
-        """Say how the process ended."""
+        """Record how the process ended."""
         self._map[ERROR] = error.encode()[:319].ljust(320, b"\0")
         self._map[ENDED] = ENDS.index(end).to_bytes(4, "little")
 
 
 def _created(folder: Path, name: str) -> tuple[mmap.mmap, FileIO]:
-    """New files of this name, mapped and opened; nothing that is there already is written to, nor what a link leads to."""
+    """Create, map and open the files of this name; existing files and targets of links are never written to."""
     size = RECORDS_AT + CAPACITY * RECORD.size
     ring, names = folder / f"{name}.ring", folder / f"{name}.names"
     if os.path.lexists(ring) or os.path.lexists(names):

@@ -1,1 +1,1 @@
-"""Comparing the ranks of a trace: do their calls match, which ranks wait for which, and how that is reported."""
+"""Comparing the ranks of a trace: whether their calls match, which ranks wait for which, and the report."""

@@ -1,4 +1,4 @@
-"""What to change, in a sentence, by the kind of a divergence."""
+"""One sentence of advice on what to change, by the kind of divergence."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _ENDED: Final = (endings.NO_RECORD, "was killed by", "exited with code")
 
 
 def advice(found: Divergence) -> str:
-    """One sentence without its capital and stop; "" where the trace does not say enough for one."""
+    """One sentence of advice without capital and full stop; "" if the trace says too little."""
     if found.skipped is not None:
         which = at(found.skipped.events[0])
         return f"let every rank make the call {which}: find the condition, loop or handler that makes {ranks_text(found.skipped.ranks)} skip it"
@@ -70,6 +70,6 @@ def _of_deadlock(found: Divergence) -> str:
 
 
 def of_slow(slow: SlowRank) -> str:
-    """The same for a slow rank."""
+    """The advice on a slow rank."""
     where = "between the two calls" if slow.before is not None else "before the call"
     return f"see what rank {slow.rank} does {where} that the other ranks do not, or do faster: its share of the data, its device, its host"

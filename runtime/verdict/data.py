@@ -1,12 +1,15 @@
-"""Comparing the data of calls (`--check-data`): which parameter each rank passed to a call, and whether the results are equal.
+"""Comparing the data of calls (`--check-data`): which parameter each rank passed, and whether results are equal.
 
-A parameter may have different names on two ranks in a correct program: a pipeline reduces the embedding of its first stage
-with the output layer of the last, and one rank may have wrapped its model. So different names in one call prove nothing by
-themselves. Those of gradients do if both ranks passed a gradient of the same name on that group in another call: then a name means
-the same on both. Parameters and buffers may be averaged that each rank has for itself (`members[rank]`); there one of the two names
-has to have been passed by both ranks. A broadcast may copy one model into another; there one of the two names has to be exchanged
-in both directions, with the same root. Where C++ broadcasts a list, as in the constructor of DDP, the same name in another place of
-the list on another rank proves it.
+Different parameter names in one call prove nothing by themselves, since correct programs have them: a pipeline reduces
+the embedding of its first stage with the output layer of the last, and one rank may have wrapped its model. They prove
+a mismatch in these cases:
+
+- Gradients: both ranks passed a gradient of the same name on that group in another call, so a name means the same on
+  both.
+- Averaged parameters and buffers, of which each rank may have its own (`members[rank]`): both ranks passed one of the
+  names.
+- Broadcasts, which may copy one model into another: one of the names is exchanged in both directions, with one root.
+- Lists broadcast from C++, as in the constructor of DDP: the same name is at another index of the list on another rank.
 """
 
 from __future__ import annotations
@@ -63,7 +66,7 @@ def _names(argument: Argument | None) -> set[tuple[str, str]]:
 
 
 def _agree(one: Event, other: Event) -> bool:
-    """Whether what two ranks passed can be the same; a wrapper on one of them stands in front of the name."""
+    """Whether two ranks may have passed the same parameter; a wrapper on one of them adds a prefix to the name."""
     here, there = one.argument, other.argument
     if one.op != other.op or here is None or there is None or here == there:
         return True
@@ -79,7 +82,7 @@ def _agree(one: Event, other: Event) -> bool:
 
 
 def _moved(here: Argument, there: Argument) -> int | None:
-    """The first place of two lists where each has a name of its own, one of which stands elsewhere in the other list; None: nowhere."""
+    """The first index where two lists have different names, one of which is elsewhere in the other list; or None."""
     if len(here.names) == len(there.names):
         for place, (one, other) in enumerate(zip(here.names, there.names, strict=True)):
             if one and other and one != other and (one in there.names or other in here.names):
@@ -88,7 +91,7 @@ def _moved(here: Argument, there: Argument) -> int | None:
 
 
 def passed(arguments: Sequence[Argument]) -> list[str]:
-    """What the sides of a mismatch passed, in words: of lists the first tensor that differs."""
+    """What each side of a mismatch passed, in words; for lists, the first tensor that differs."""
     first = arguments[0]
     places = [_moved(first, other) for other in arguments[1:] if other.part == first.part == "tensors"]
     place = next((place for place in places if place is not None), None)
@@ -98,7 +101,7 @@ def passed(arguments: Sequence[Argument]) -> list[str]:
 
 
 def results_differ(events: Sequence[Event]) -> bool:
-    """Whether two ranks had different bytes as the result of one call that leaves the same on all."""
+    """Whether ranks got different bytes from a call whose result must be the same on all of them."""
     if events[0].op not in SAME_RESULT or len({event.checksum for event in events} - {0}) < 2:
         return False
     # Where ranks may pass more or less to a gather, they may also have more or less room for it.
@@ -108,7 +111,7 @@ def results_differ(events: Sequence[Event]) -> bool:
 
 
 def describe_checksums(sides: Sequence[Sequence[Event]]) -> tuple[str, ...]:
-    """What of the results was compared."""
+    """Which results were compared, as text."""
     found = [f"{side[0].checksum:08x} on {ranks_text(event.rank for event in side)}" for side in sides]
     when = "its wait returned" if sides[0][0].is_async else "the call returned"
     return (f"checksum of the result when {when}: {', '.join(found)}",)

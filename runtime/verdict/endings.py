@@ -1,4 +1,4 @@
-"""How ranks ended, as far as the trace has it: which ends are causes, which follow from another rank's, and their words."""
+"""How ranks ended, according to the trace: which ends are causes, which are consequences, and how to word them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NO_RECORD: Final = "exited without reporting an error"
 
 
 def failure(rank: Rank) -> Failure | None:
-    """Whose failure the exception was that ended a rank; None if none has. Older traces have only its text."""
+    """The kind of failure of the exception that ended a rank; None if none did. Older traces have only its text."""
     if rank.ending is not None:
         return rank.ending.failure
     if rank.end != "raised":
@@ -33,14 +33,14 @@ def failure(rank: Rank) -> Failure | None:
 
 
 def is_cause(rank: Rank) -> bool:
-    """Whether a rank ended for a reason of its own: an exception of its program, Ctrl-C, a signal that is not its launcher's."""
+    """Whether a rank ended for its own reason: its program's exception, Ctrl-C, or a signal not from its launcher."""
     return failure(rank) in ("own", "interrupt") or _has_exited(rank)
 
 
 def _has_exited(rank: Rank) -> bool:
-    """Whether its launcher saw the process end which neither an exception nor the launcher has ended.
+    """Whether the process exited without an exception and without being ended by its launcher.
 
-    C++ aborts a process (SIGABRT) that has waited too long for others.
+    Not by SIGABRT: C++ aborts a process that has waited too long for other ranks.
     """
     return (
         rank.end == "running"
@@ -52,27 +52,27 @@ def _has_exited(rank: Rank) -> bool:
 
 
 def ended_well(rank: Rank) -> bool:
-    """Whether a rank came to its own end, `os._exit(0)` included, which leaves no word in the trace."""
+    """Whether a rank ended normally, including `os._exit(0)`, which records no end in the trace."""
     code = rank.exit.code if rank.exit is not None and not rank.exit.signal else None
     return rank.end == "finished" or (rank.end == "running" and rank.ending is None and code == 0)
 
 
 def was_stopped(rank: Rank) -> bool:
-    """Whether its launcher has ended the rank, which had not ended by then: it might have made any call."""
+    """Whether the launcher ended the rank while it was running, so that it could still have made any call."""
     return rank.end == "running" and rank.ending is None and rank.exit is not None and bool(rank.exit.signal)
 
 
 def was_running(rank: Rank, at: float) -> bool:
-    """Whether nothing in the trace says that the rank had ended at a time (in seconds since the epoch)."""
+    """Whether, according to the trace, the rank had not ended at a time (in seconds since the epoch)."""
     if rank.ending is not None:
         return rank.ending.time > at
     return rank.end == "running" and not is_cause(rank)
 
 
 def timeout(rank: Rank, event: Event) -> float | None:
-    """When a call that a rank was in took too long, and ended the rank by that; None if that is not known.
+    """When a call timed out and ended its rank, in seconds since the epoch; None if it did not or that is unknown.
 
-    NCCL's watchdog aborts the process. Whether it was that which did is told by the timeout of the group.
+    NCCL's watchdog aborts the process; the timeout of the group tells whether it was the watchdog.
     """
     if failure(rank) == "timeout":
         return rank.ending.time if rank.ending is not None else event.end or event.start
@@ -82,14 +82,14 @@ def timeout(rank: Rank, event: Event) -> float | None:
 
 
 def broken_off(rank: Rank) -> Iterator[Event]:
-    """The calls that a rank was in when it ended for a reason of its own: it has begun them, and does not take part."""
+    """The calls a rank was in when it ended for a reason of its own: it has entered them, but does not take part."""
     if is_cause(rank):
         last = rank.events[-1] if rank.events else None
         yield from (event for event in rank.events if event.blocks or (event is last and event.state is State.FAILED))
 
 
 def state(rank: Rank, *, over: bool) -> str:
-    """The words for a rank that waits in no call. `over`: the job has ended."""
+    """The state of a rank that waits in no call, in words. `over`: the job has ended."""
     if rank.has_raised:
         error = (rank.ending.error if rank.ending is not None else rank.error).strip()
         where = rank.ending.place if rank.ending is not None else None

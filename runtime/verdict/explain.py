@@ -40,7 +40,7 @@ def text(divergence: Divergence) -> str:
 
 
 def headline(divergence: Divergence) -> str:
-    """The report's first line."""
+    """The first line of the report."""
     return one_line(_headline(divergence))
 
 
@@ -84,7 +84,7 @@ def _headline(divergence: Divergence) -> str:
 
 
 def _at(side: Side) -> str:
-    """Where a slow rank was, and what it did there."""
+    """Where a slow rank was when last asked, and what it did there."""
     place = side.stack[0].partition(": ")[0]
     return f"{place}, where it {side.activity}" if side.activity is not None else place
 
@@ -103,12 +103,12 @@ def _side(side: Side) -> str:
 
 
 def described(event: Event) -> str:
-    """`broadcast(src=0, float32[8,16])`."""
+    """A call in a report: `broadcast(src=0, float32[8,16])`."""
     return f"{event.op}({', '.join(arguments(event))})"
 
 
 def arguments(event: Event) -> list[str]:
-    """What a call was passed, as far as it has to fit between ranks: `src=0`, `float32[8,16]`."""
+    """The arguments of a call that must agree between ranks: `src=0`, `float32[8,16]`."""
     found = []
     if event.peer >= 0:
         name = {"broadcast": "src", "scatter": "src", "recv": "src"}.get(event.op, "dst")
@@ -138,7 +138,7 @@ def straggler(
 ) -> str:
     """The hint for long waits that may still end.
 
-    `stopped` are ranks that the system has stopped (SIGSTOP, Ctrl-Z), `silent` those that do not answer where they are.
+    `stopped`: ranks stopped by the system (SIGSTOP, Ctrl-Z); `silent`: ranks that did not report where they are.
     """
     stuck = list(stuck)
     waiting: defaultdict[tuple[Any, ...], list[Event]] = defaultdict(list)
@@ -171,7 +171,7 @@ def straggler(
 
 
 def _crossed(trace: Trace, stuck: list[tuple[Event, tuple[int, ...]]]) -> Iterator[str]:
-    """Pairs of ranks of which each waits for the device, in which a call on another group waits for the other rank."""
+    """Notes on pairs of ranks that wait for the device, each in a call on another group that lacks the other rank."""
     waits = {
         event.rank: (event, absent)
         for event, absent in stuck

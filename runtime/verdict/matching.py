@@ -1,7 +1,7 @@
-"""The verdict on a trace: whether the ranks of every group make the same calls, and which threads wait in vain.
+"""The verdict on a trace: whether the ranks of every group make the same calls, and which threads wait forever.
 
-Input is plain data (traces/model.py), so an online checker can feed it as well as a finished trace. Only what is proved is
-called a divergence: a rank that is merely slow may still come.
+Input is plain data (traces/model.py), so it serves a running job as well as a finished trace. Only what is proved is
+called a divergence: a rank that is merely slow may still arrive.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 
 def compare(trace: Trace, *, over: bool, now: float | None = None) -> Divergence | None:
-    """The first divergence that is proved; `over` says that the job has ended, so that no rank will come any more.
+    """The first divergence that is proved. `over`: the job has ended, so no rank will make another call.
 
-    `now`, in seconds since the epoch, is what waiting times are measured to; by default the last sign of life.
+    `now`: seconds since the epoch up to which waits are measured; by default the last recorded activity.
     """
     found = mismatch(trace)
     if found is not None:
@@ -44,13 +44,13 @@ def compare(trace: Trace, *, over: bool, now: float | None = None) -> Divergence
 
 
 def mismatch(trace: Trace) -> Divergence | None:
-    """The earliest call in which two ranks do not fit together, in the events that there are."""
+    """The earliest recorded call that does not match between two ranks."""
     found = min(_mismatches(trace), key=_when, default=None)
     return explained(found, trace) if found is not None else None
 
 
 def _mismatches(trace: Trace) -> Iterator[Divergence]:
-    """The first call of each group in which two ranks do not fit together."""
+    """The first call of each group that does not match between two ranks."""
     streams: defaultdict[tuple[int, str], defaultdict[int, list[Event]]] = defaultdict(lambda: defaultdict(list))
     number = Numbering()
     for rank in trace.ranks.values():
@@ -68,7 +68,7 @@ def _mismatches(trace: Trace) -> Iterator[Divergence]:
 
 
 def difference(events: list[Event]) -> str:
-    """What the events of one (group, sequence) disagree about, "" if they fit."""
+    """What the events of one (group, sequence) disagree about, "" if they match."""
     first = events[0]
     if first.op not in SPLIT and all(
         (event.op, event.peer, event.signature) == (first.op, first.peer, first.signature) for event in events
@@ -94,13 +94,13 @@ def difference(events: list[Event]) -> str:
 
 
 def fitting(op: str, signature: Mapping[str, Any]) -> object:
-    """What calls have in common that fit together, but for the root and split sizes: where it is equal, `difference` finds none."""
+    """A key of a call: `difference` finds nothing between calls with equal keys, except roots and split sizes."""
     keys = [key for key in COMPARED if key in signature and not (key == "tensors" and op in LOOSE)]
     return (op, *((key, _comparable(signature, key)) for key in keys), repr(dtypes(signature)))
 
 
 def _comparable(signature: Mapping[str, Any], key: str) -> str:
-    """What of a signature has to be equal; of tensors how many numbers of which kind, not how they are arranged."""
+    """The part of a signature that must be equal; for tensors the number of elements and the dtype, not the shape."""
     value = signature[key]
     return repr([[math.prod(shape), dtype] for shape, dtype in value] if key == "tensors" else value)
 
@@ -113,7 +113,7 @@ def _named(key: str, events: list[Event]) -> str:
 
 
 def _splits_disagree(events: list[Event]) -> bool:
-    """Whether a rank expects another number of rows from a peer than that peer sends."""
+    """Whether a rank expects a different number of rows from a peer than that peer sends."""
     by_rank = {event.rank: event for event in events}
     members = events[0].group.ranks
     for event in events:
@@ -173,7 +173,7 @@ def _when(divergence: Divergence) -> float:
 
 
 def _unmatched(trace: Trace) -> Iterator[Divergence]:
-    """After a job that ended well: a group in which some rank made more calls than another."""
+    """Groups in which some rank made more calls than another, if every rank of the job ended normally."""
     if not all(map(endings.ended_well, trace.ranks.values())):
         return
     counts = Counts(trace)

@@ -1,7 +1,7 @@
-"""Collectives that every rank of their group has made: when each rank came to them, and which came last.
+"""Collectives that every rank of their group made: when each rank arrived, and which was last.
 
-A collective ends on all ranks at about the same moment, but begins when each of them reaches it. So what a rank spends in a
-call is mostly waiting for the last one.
+A collective ends on all ranks at about the same time, but begins when each of them arrives. So the time a rank spends
+in a call is mostly waiting for the last one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Meeting:
-    """One collective: the events of all members of its group, and the ranks in the order in which they came.
+    """One collective: the events of all members of its group, and the ranks in order of arrival.
 
     `late`: seconds between the last rank and the one before it; `skew`: between the first and the last.
     """
@@ -36,12 +36,12 @@ class Meeting:
 
     @property
     def last(self) -> int:
-        """The rank that came last."""
+        """The rank that arrived last."""
         return self.order[-1]
 
 
 def meetings(trace: Trace) -> list[Meeting]:
-    """The collectives that are recorded on all ranks of their group and have ended there, in the order in which they ended."""
+    """The collectives that are recorded and have ended on all ranks of their group, in the order of their ends."""
     shift = offsets(trace)
     met: defaultdict[tuple[int, int], list[Event]] = defaultdict(list)
     number = Numbering()
@@ -76,10 +76,10 @@ def _meeting(events: list[Event], shift: Mapping[int, float]) -> Meeting:
 
 
 def offsets(trace: Trace) -> dict[int, float]:
-    """By how much (in seconds) each rank's clock is ahead of that of the first rank's host.
+    """Seconds by which each rank's clock is ahead of the clock of the first rank's host.
 
-    Ranks of one host share a clock. Those of another host leave the collectives of all ranks at the same moments as the
-    first rank does; what their clocks say instead is the difference, in the median.
+    Ranks of one host share a clock. Ranks of another host leave the collectives of all ranks at the same time as the
+    first rank; the offset is the median difference of the recorded ends.
     """
     if not trace.ranks:
         return {}
@@ -99,5 +99,5 @@ def offsets(trace: Trace) -> dict[int, float]:
 
 
 def _is_common(event: Event) -> bool:
-    """Whether a rank leaves this call only when all others are there."""
+    """Whether a rank leaves this call only once all other ranks have entered it."""
     return event.kind == "collective" and event.state is State.DONE and not event.is_async and event.op in SYNCHRONISING

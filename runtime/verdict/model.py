@@ -1,4 +1,4 @@
-"""What comparing the ranks can come to."""
+"""The results of comparing ranks."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ Verdict: TypeAlias = Literal["mismatch", "deadlock", "timeout", "order", "unmatc
 class Side:
     """What some ranks do: the event they are in or made, or how they ended.
 
-    `stack` is where they were instead of in that event, innermost frame first: where an exception was raised, or where they
-    were when that was asked, and `activity` what they did there. `is_consequence`: they ended because of what another side did.
+    `stack` is where they were if not in that event, innermost frame first: where an exception was raised, or where they
+    were when last asked, and `activity` what they did there. `is_consequence`: they ended because of what another side
+    did.
     """
 
     ranks: tuple[int, ...]
@@ -34,9 +35,10 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Calls that `ranks` left out. `events`: as other ranks made them, or as all did before; `instead`: what these ranks called.
+    """Calls that `ranks` left out.
 
-    `shown`: where the order of the calls shows it, "in the calls before" or "on ranks 0-1".
+    `events`: the calls, as other ranks made them or as all ranks did before; `instead`: what these ranks called.
+    `shown`: the evidence in the order of calls, "in the calls before" or "on ranks 0-1".
     """
 
     ranks: tuple[int, ...]
@@ -55,8 +57,8 @@ class Skipped:
 class Divergence:
     """The first divergence of a job. `sides`: the ranks that wait (or the majority) first, consequences last.
 
-    `rule` is the linter's rule for the pattern, "" where none fits; `notes` say what else the explanation rests on. `skipped`: what
-    one side left out, None where nothing shows it.
+    `rule` is the linter's rule for the pattern, "" if none matches; `notes`: further evidence for the explanation.
+    `skipped`: the calls that one side left out, None if the trace does not show any.
     """
 
     verdict: Verdict

@@ -1,7 +1,7 @@
-"""The part of a job of millions of calls that its verdict rests on: every other call fits those of the other ranks.
+"""The calls of a very large job that its verdict rests on; every other call matches those of the other ranks.
 
-What the whole trace comes to (matching.py), this part comes to as well: it has the last call of each rank and those that did not
-end, all calls of which ranks made another one, and those that a rank made more of than another.
+The verdict on them (matching.py) equals that on the whole trace: they include the last call and the unfinished calls of
+each rank, calls that differ between ranks, and calls that one rank made and another did not.
 """
 
 from __future__ import annotations
@@ -39,14 +39,17 @@ _UNLIKE: Final = -1
 
 @dataclass(slots=True)
 class _Stream:
-    """The calls of one kind on a group: numbers, ascending; what each was on the first rank that made it; whether ranks differ in it."""
+    """The calls of one kind on a group. `sequences`: ascending; `kinds`: as on the first rank that made each call.
+
+    `differs`: whether ranks differ in the call.
+    """
 
     sequences: Column
     kinds: Column
     differs: Column
 
     def add(self, sequences: Column, kinds: Column) -> None:
-        """The calls of another rank."""
+        """Add the calls of another rank."""
         if not np.array_equal(sequences, self.sequences):
             both = np.union1d(sequences, self.sequences)
             at, mine = np.searchsorted(both, self.sequences), np.searchsorted(both, sequences)
@@ -63,9 +66,10 @@ class _Stream:
 
 @dataclass(slots=True)
 class Reduced:
-    """The part, as a trace. `calls`: how many each rank has made; `starts`: when those that are recorded began, by their ranks' clocks.
+    """The reduced trace. `calls`: the number of calls of each rank; `starts`: when the recorded ones began, by rank.
 
-    `times`: of each rank the first and last moment that its calls name, infinite where it has none.
+    `times`: the first and last time in the calls of each rank, infinite if it has none. All times are by the rank's own
+    clock.
     """
 
     trace: Trace
@@ -76,7 +80,7 @@ class Reduced:
     _catalog: Catalog
 
     def around(self, found: Divergence) -> Trace:
-        """The same with the calls that explain a divergence: all of one rank of each side, and the call in question of all ranks."""
+        """The trace plus the calls that explain a divergence: all of one rank per side, the diverging call of all."""
         whole = {side.ranks[0] for side in found.sides}
         group = self._catalog.known(found.group.key)
         ranks = dict(self.trace.ranks)
@@ -94,9 +98,9 @@ class Reduced:
 
 
 def reduced(readers: Sequence[Reader], catalog: Catalog, unreadable: list[str]) -> Reduced | None:
-    """The part of a job; None where only the whole trace will do: data is checked, streams are not all counted, or too much differs.
+    """The reduced trace of a job; None if data is checked, not all streams are counted, or too many calls differ.
 
-    `unreadable` gets what is wrong with ranks that are left out.
+    Then only the whole trace will do. Problems with ranks that are left out are appended to `unreadable`.
     """
     made = _Made(catalog)
     kept: dict[int, Column] = {}
@@ -141,7 +145,7 @@ def reduced(readers: Sequence[Reader], catalog: Catalog, unreadable: list[str]) 
 
 @dataclass(slots=True)
 class _Made:
-    """What all ranks called, by stream."""
+    """Collects the calls of all ranks by stream, and in which of them ranks differ."""
 
     catalog: Catalog
     streams: dict[int, _Stream] = field(default_factory=dict)
@@ -151,7 +155,7 @@ class _Made:
     _rooted: list[bool] = field(default_factory=list)
 
     def add(self, calls: Calls) -> None:
-        """The calls of a rank."""
+        """Add the calls of a rank."""
         for signature in self.catalog.signatures[len(self._kinds) :]:
             op = str(signature["op"])
             key = matching.fitting(op, signature)
@@ -186,20 +190,20 @@ class _Made:
             known.add(sequences, kinds)
 
     def differing(self) -> dict[int, Column]:
-        """By stream, the numbers of the calls in which ranks may differ."""
+        """By stream, the sequence numbers of the calls in which ranks may differ."""
         return {
             number: stream.sequences[stream.differs] for number, stream in self.streams.items() if stream.differs.any()
         }
 
 
 def _streams(calls: Calls) -> Column:
-    """The number of the stream of each call."""
+    """The stream number of each call."""
     found: Column = calls["kind"].astype(np.int64) << _KIND_AT | calls["group"]
     return found
 
 
 def _ends(calls: Calls) -> Column:
-    """The numbers of the calls of a rank that its end rests on."""
+    """Numbers of the calls that show how a rank ended: last and unfinished ones, and the first as an outsider."""
     if not len(calls):
         return calls["number"]
     open_ = np.flatnonzero(calls["state"] != State.DONE)[-_OPEN:]
@@ -210,7 +214,7 @@ def _ends(calls: Calls) -> Column:
 
 
 def _least(ranks: Mapping[int, Rank], catalog: Catalog) -> dict[int, int]:
-    """By stream, how many calls a member has made at least, where another one has made more."""
+    """By stream, the smallest number of calls of any member; only streams in which another member made more."""
     counts: defaultdict[int, dict[int, int]] = defaultdict(dict)
     for rank in ranks.values():
         for (key, kind), counted in rank.streams.items():
@@ -227,7 +231,7 @@ def _least(ranks: Mapping[int, Rank], catalog: Catalog) -> dict[int, int]:
 
 
 def _wanted(calls: Calls, differing: Mapping[int, Column], least: Mapping[int, int]) -> Column:
-    """Which of the calls ranks differ in, and the first one that another rank has not made."""
+    """A mask of the calls in which ranks differ, and of the first one that another rank did not make."""
     numbers = _streams(calls)
     found = np.zeros(len(calls), bool)
     for stream, sequences in differing.items():

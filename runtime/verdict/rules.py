@@ -1,4 +1,4 @@
-"""The linter's rule for the pattern of a divergence. Where the trace does not show the pattern, there is none."""
+"""The linter's rule for the pattern of a divergence; no rule if the trace does not show a pattern."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def explanation(code: str) -> str:
 
 
 def explained(found: Divergence, trace: Trace) -> Divergence:
-    """The divergence with its rule, what one side skipped, and the notes that these rest on."""
+    """The divergence with its rule, the calls that one side skipped, and notes on the evidence."""
     rule, notes = _rule(found, trace)
     # Where a caught exception or threads explain it, the lines say nothing more.
     first = None if notes or rule == "CL207" else ways.parted(found, trace)
@@ -97,7 +97,7 @@ def _ranks(sides: list[Side], trace: Trace) -> list[Rank]:
 
 
 def _mismatched(what: str, first: Event, others: list[Event]) -> str:
-    """Of calls that meet."""
+    """The rule for calls that meet but do not match; "" for none."""
     if any((first.thread == 0) != (other.thread == 0) for other in others):
         return "CL207"
     if what in _ARGUMENTS:
@@ -106,7 +106,7 @@ def _mismatched(what: str, first: Event, others: list[Event]) -> str:
 
 
 def _absent(first: Event, waits: list[Event], absent: list[Rank]) -> str:
-    """Of a call that some ranks did not make, which ended well or wait in another one."""
+    """The rule for a call that some ranks did not make because they ended normally or wait in another call."""
     last = [rank.events[-1] for rank in absent if rank.events]
     if last and not waits and all((event.place.path, event.place.line) == _line(first) for event in last):
         return "CL205"
@@ -118,7 +118,7 @@ def _line(event: Event) -> tuple[str, int]:
 
 
 def _branches(one: Event, other: Event) -> bool:
-    """Whether two ranks went different ways in one function: both stacks have it, at different lines."""
+    """Whether two ranks took different branches in one function: both stacks have it, at different lines."""
     here, there = _functions(one), _functions(other)
     return any(there.get(function, line) != line for function, line in here.items())
 
@@ -165,7 +165,7 @@ def orders_text(ranks: Iterable[int], here: Group, others: Iterable[int], there:
 
 
 def _skipped(found: Divergence, trace: Trace) -> Iterator[str]:
-    """The exceptions after which a rank was a call behind on the group: `rank 1 raised TypeError: ... in all_gather_object at a.py:7`."""
+    """Exceptions that left a rank one call behind: `rank 1 raised TypeError: ... in all_gather_object at a.py:7`."""
     event = found.sides[0].event
     behind = found.sides if found.verdict == "mismatch" else found.sides[1:]
     for number in sorted(rank for side in behind if not side.is_consequence for rank in side.ranks):
@@ -179,7 +179,7 @@ def _skipped(found: Divergence, trace: Trace) -> Iterator[str]:
 
 
 def _fits(raised: Raised, found: Divergence, event: Event) -> bool:
-    """Whether the call that the exception skipped comes before that of the divergence, among the same calls."""
+    """Whether the call that the exception skipped is on the diverging group and comes before the divergence."""
     if raised.group != found.group.key:
         return False
     match event.kind:
@@ -192,7 +192,7 @@ def _fits(raised: Raised, found: Divergence, event: Event) -> bool:
 
 
 def _raised_alike(raised: Raised, number: int, trace: Trace) -> bool:
-    """Whether every other member has had the same exception at the same call: then none is behind."""
+    """Whether every other member raised an exception at the same call too, so that no rank is behind."""
     members = [trace.ranks[member] for member in raised.group[0] if member != number and member in trace.ranks]
     return bool(members) and all(
         any(

@@ -1,7 +1,7 @@
-"""Slow ranks by name: which rank the others wait for, how often, at which call, for how long, and since when.
+"""Slow ranks: which rank the others wait for, how often, at which call, for how long, and since when.
 
-A job runs at the pace of the rank that comes last. One that comes last by chance is not slow: it has to be last more often
-than chance makes it, and late by a share of the time that the calls took.
+A job runs at the pace of the rank that arrives last. A rank is slow if it is last more often than by chance, and its
+total delay is a large enough share of the time in the calls.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ NOISE_S: Final = 0.001
 
 @dataclass(frozen=True, slots=True)
 class SlowRank:
-    """A rank that came last in `last` of `calls` collectives at one place, `late` seconds behind the one before it in all.
+    """A rank that came last in `last` of `calls` collectives at one call site, with a total delay of `late` seconds.
 
-    `event`: its first late call there, `calls` are counted from that on; `was_on_time` before it, as far as calls there are
-    recorded. `before`: the call that it made before it came latest, None where there was none.
+    `event`: its first late call there, from which on `calls` are counted; `was_on_time`: whether calls before it are
+    recorded and were on time. `before`: the call that it made before its latest one, None if there was none.
     """
 
     rank: int
@@ -57,12 +57,12 @@ class SlowRank:
 
     @property
     def in_short(self) -> str:
-        """The same without the group and the way: `rank 3 is slow: it came last in 96 of 100 calls of all_reduce at train.py:52, 4.80 s behind in all`."""
+        """In short: `rank 3 is slow: it came last in 96 of 100 calls of ..., 4.80 s behind in all`."""
         return one_line(f"{self._often}{self._since}, {self.late:.2f} s behind in all")
 
     @property
     def way(self) -> str:
-        """`its time goes between broadcast at train.py:50 and that call`; "" where it had made no call before."""
+        """`its time goes between broadcast at train.py:50 and that call`; "" if it made no call before."""
         event, before = self.event, self.before
         if before is None:
             return ""
@@ -94,9 +94,9 @@ class SlowRank:
 
 
 def slow_ranks(trace: Trace, met: Sequence[Meeting] | None = None) -> list[SlowRank]:
-    """The ranks that are late at some call time and again, the most expensive first; one entry for each rank and group.
+    """The ranks that are repeatedly late at some call, the most expensive first; one entry for each rank and group.
 
-    `met`: the meetings of the trace, where they are known already.
+    `met`: the meetings of the trace, if already known.
     """
     places: defaultdict[tuple[int, str, str, int], list[Meeting]] = defaultdict(list)
     number = Numbering()
@@ -132,13 +132,16 @@ def _slow(trace: Trace, calls: list[Meeting]) -> Iterator[SlowRank]:
 
 
 def _is_no_chance(last: int, calls: int, ranks: int) -> bool:
-    """Whether a rank was last too often, in so many calls of so many ranks, for one that is as fast as the others."""
+    """Whether a rank was last too often for chance, given the number of calls and ranks."""
     expected = calls / ranks
     return last >= SHARE * calls and last - expected >= DEVIATIONS * math.sqrt(expected * (1 - 1 / ranks))
 
 
 def _onset(positions: list[int], count: int) -> int:
-    """From which of `count` calls on the rank is late, given those in which it was: what splits them best in two."""
+    """The index from which on the rank is late, of `count` calls. `positions`: the late calls.
+
+    It is the split with the fewest late calls before it and punctual ones after it.
+    """
     # Each call before the onset in which it was late counts against it, and each behind it in which it was not.
     late = frozenset(positions)
     best, wrong = 0, count - len(late)

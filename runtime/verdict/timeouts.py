@@ -1,4 +1,4 @@
-"""A call that took longer than its group allows because a rank was slow: no deadlock, since that rank might have come."""
+"""A call that exceeded its group's timeout because a rank was slow: no deadlock, since that rank might have arrived."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CLOSE: Final = 0.05
 
 
 def timed_out(trace: Trace) -> Divergence | None:
-    """The first call of a job that is over which ended a rank by its timeout; None if there was none.
+    """The first call in a finished job whose timeout ended a rank; None if there is none.
 
     Its sides are the ranks that waited, then those that had not made the call by then, with where they were.
     """
@@ -56,7 +56,7 @@ def _timeouts(trace: Trace) -> Iterator[tuple[float, Event]]:
 
 
 def _crossing(trace: Trace, waited: list[Event], counts: Counts) -> str:
-    """Which ranks began two calls on two groups, neither of which has ended, in which order; "" if all in the same.
+    """Ranks that began two unfinished calls on two groups in different orders, as text; "" if all began them alike.
 
     Calls of different threads have no order.
     """
@@ -73,7 +73,7 @@ def _crossing(trace: Trace, waited: list[Event], counts: Counts) -> str:
 
 
 def _slow(rank: Rank, first: Event) -> Side:
-    """Where a rank was that had not made the call; the answer to an earlier question than this wait's is of no use."""
+    """Where a rank was that had not made the call; a stack recorded before this wait began is not used."""
     ended = endings.state(rank, over=True)
     after = f"; then it {ended}" if rank.end != "finished" else ""
     if not rank.stack or rank.stack_time < first.start:

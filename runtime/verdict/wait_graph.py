@@ -1,7 +1,7 @@
 """The wait-for graph: threads that wait for a call that will never be made.
 
-The unit is a thread of a rank, not a rank: a checkpoint may be written in a thread of its own, on a group of its own,
-while the main thread computes, and neither stops the other.
+The nodes are threads, not ranks: a checkpoint may be written in a separate thread, on a separate group, while the main
+thread computes, and neither blocks the other.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ Node: TypeAlias = "tuple[int, int]"
 class Counts:
     """How many calls each rank has made in each stream.
 
-    Groups are known by numbers, see Numbering. Streams of point-to-point calls, of which there may be thousands, are looked up
-    when a call on one of them is asked about.
+    Groups are known by numbers, see Numbering. Point-to-point streams, of which there may be thousands, are looked up
+    on demand.
     """
 
     def __init__(self, trace: Trace) -> None:
-        """Count what is counted, and what is only in the events."""
+        """Count the calls in the stream tables, and those that only the events have."""
         self._ranks = trace.ranks
         self._number = Numbering()
         self._counts: dict[tuple[int, object], int] = {}
@@ -53,7 +53,7 @@ class Counts:
         return (self._number(group), *rest)
 
     def _calls(self, rank: int, stream: tuple[Any, ...], group: GroupKey) -> int:
-        """How many calls a rank has made in a stream of a group, of which `stream` has the number."""
+        """How many calls a rank has made in a stream of a group; `stream` has the group's number."""
         found = self._counts.get((rank, stream))
         if found is None and len(stream) == 4 and rank in self._ranks:
             _, op, peer, tag = stream
@@ -62,7 +62,7 @@ class Counts:
         return found or 0
 
     def call(self, event: Event) -> object:
-        """What the events of one collective call on different ranks have in common; point-to-point calls are their own."""
+        """A key shared by the events of one collective on all ranks; each point-to-point call has its own."""
         return (event.rank, event.number) if event.kind == "p2p" else (self._stream(event), event.sequence)
 
     def has(self, rank: int, event: Event) -> bool:
@@ -98,7 +98,7 @@ class Counts:
 
 
 def waiting(trace: Trace) -> list[tuple[Event, tuple[int, ...]]]:
-    """Every call that a thread is stuck in, with the ranks it waits for."""
+    """Every call that a thread is blocked in, with the ranks it waits for."""
     counts = Counts(trace)
     found = []
     for rank in trace.ranks.values():
@@ -111,10 +111,10 @@ def waiting(trace: Trace) -> list[tuple[Event, tuple[int, ...]]]:
 
 
 class Waits:
-    """The wait-for graph of a trace. `doomed`: threads that wait for ever, by the call they wait in.
+    """The wait-for graph of a trace. `doomed`: threads that wait forever, with the call they wait in.
 
-    `over`: the job has ended, so that no rank will come any more. Threads that wait in the same call wait for the same ranks,
-    so it is calls that are looked at, of which there are few.
+    `over`: the job has ended, so no rank will make another call. Threads that wait in the same call wait for the same
+    ranks, so the graph is reduced by calls, of which there are few.
     """
 
     def __init__(self, trace: Trace, *, over: bool) -> None:
@@ -151,7 +151,7 @@ class Waits:
         return self.counts.missing(self.stuck[node])
 
     def together(self, node: Node) -> list[Event]:
-        """The events of all threads that wait for ever in the same call."""
+        """The events of all threads that wait forever in the same call."""
         return [event for other, event in self.doomed.items() if self._call[other] == self._call[node]]
 
     def _gets_on(self, event: Event, free: set[object]) -> bool:
@@ -164,16 +164,16 @@ class Waits:
         )
 
     def might_come(self, member: int, event: Event) -> bool:
-        """Whether a rank of a job that is over could still have made a call: its launcher ended it, or the others gave up first."""
+        """Whether a rank could still have made a call: its launcher ended it, or the waiting ranks timed out first."""
         rank = self.trace.ranks[member]
         when = self._timeouts.get(self.counts.call(event))
         return endings.was_stopped(rank) or (when is not None and endings.was_running(rank, when))
 
     def _callers(self, member: int, event: Event) -> Iterator[Node]:
-        """The threads of a rank that may still make a call on the group of `event`: none if the rank has ended, or destroyed the group.
+        """The threads of a rank that may still make a call on the group of `event`.
 
-        That is the main thread, any other that is there and has called on the group before, and those that run the
-        project's own code, since they may call for the first time.
+        None if the rank has ended, or destroyed the group. Else the main thread, any live thread that has called on the
+        group before, and threads that run the project's own code, since they may call for the first time.
         """
         rank = self.trace.ranks[member]
         if event.group.key in rank.destroyed:
@@ -184,7 +184,7 @@ class Waits:
             yield from ((member, thread) for thread in callers | rank.others)
 
     def is_cause(self, node: Node) -> bool:
-        """Whether its call waits for itself in the end, or for a rank that does not wait at all."""
+        """Whether the call is part of a cycle, or waits for a rank that does not wait at all."""
         events = {self._call[other]: event for other, event in self.doomed.items()}
         first = self._call[node]
         seen: set[object] = set()
@@ -200,7 +200,7 @@ class Waits:
         return False
 
     def of(self, rank: int) -> Event | None:
-        """What a rank sits in: its main thread, or another one."""
+        """The call that a rank is blocked in, preferably on its main thread; None if it is not blocked."""
         main = self.stuck.get((rank, 0))
         if main is not None:
             return main
@@ -208,7 +208,7 @@ class Waits:
 
 
 def deadlock(trace: Trace, *, over: bool, now: float | None) -> Divergence | None:
-    """Ranks that wait for a call that will never be made: the rank that should make it has ended, or waits in vain itself."""
+    """Ranks that wait for a call that will never be made: the rank to make it has ended, or waits forever too."""
     waits = Waits(trace, over=over)
     # One thread for each call; with point-to-point calls each is its own.
     calls: dict[object, Node] = {}
@@ -242,7 +242,7 @@ def deadlock(trace: Trace, *, over: bool, now: float | None) -> Divergence | Non
 
 
 def _stuck(rank: Rank, *, over: bool) -> Iterator[Event]:
-    """The calls that threads sit in; after the job also the one a rank was thrown out of when a connection broke."""
+    """The calls that threads are blocked in; after the job also a call that failed as its connection broke."""
     if rank.end == "untraced" or endings.is_cause(rank):
         return
     failure = endings.failure(rank)
@@ -276,7 +276,7 @@ def _absence(rank: Rank, waits: Waits, first: Event, *, over: bool) -> Side:
 
 
 def merged(sides: list[Side]) -> Iterator[Side]:
-    """Ranks that are absent for the same reason at the same place, as one side."""
+    """The sides with ranks merged that are absent for the same reason at the same place."""
     found: dict[object, Side] = {}
     for side in sides:
         event = side.event

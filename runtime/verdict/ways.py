@@ -1,6 +1,6 @@
-"""The way to a mismatch: since which call two sides are at different lines, and the calls that one of them skipped.
+"""How a mismatch came about: from which call on two sides are at different lines, and which calls one of them skipped.
 
-A skipped call shows as another operation or shape of the next one: it is the order of the call sites that tells.
+A skipped call shows up as a different operation or shape of the next one; the order of call sites reveals it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _MOST: Final = 2000
 
 
 def parted(found: Divergence, trace: Trace) -> int | None:
-    """Since which call of their group the first two sides of a mismatch are at different lines; None where they meet from one line.
+    """The call number from which on two sides of a mismatch are at different lines; None if they meet at one line.
 
-    Then it is the way there in which they differ, and not the arguments of a call.
+    Such sides differ in their control flow, not in the arguments of a call.
     """
     if found.verdict != "mismatch" or len(found.sides) < 2:
         return None
@@ -39,8 +39,8 @@ def parted(found: Divergence, trace: Trace) -> int | None:
 def skipped(found: Divergence, trace: Trace, first: int) -> Skipped | None:
     """The calls that one of the first two sides left out at call `first` of the group, where they part.
 
-    Either all ranks made them the last time that they were at this point, or the other side made them now and then came to the
-    call in question. None where neither shows it.
+    The evidence: all ranks made these calls the last time they were at this point, or the other side made them now
+    before it came to the diverging call. None if neither is the case.
     """
     sides = found.sides[:2]
     ways = [
@@ -59,7 +59,7 @@ def skipped(found: Divergence, trace: Trace, first: int) -> Skipped | None:
 
 
 def _left_out(expected: list[Event], made: list[Event]) -> tuple[Event, ...]:
-    """The first of the expected calls, up to that which was made instead and after which both go on alike; () where there is none."""
+    """The shortest prefix of `expected` after which it continues like `made`; () if there is none."""
     sites, there = [*map(_site, expected)], [*map(_site, made)]
     for count in range(1, len(sites)):
         meets = min(len(sites) - count, len(there))
@@ -69,7 +69,7 @@ def _left_out(expected: list[Event], made: list[Event]) -> tuple[Event, ...]:
 
 
 def notes(found: Divergence, trace: Trace, first: int | None) -> tuple[str, ...]:
-    """What parting at call `first` of the group, or the skipped calls, say beside the verdict."""
+    """Notes on the skipped calls, or on parting at call `first` of the group."""
     if found.skipped is not None:
         skipped = found.skipped
         return (f"{skipped.shown}, {at(skipped.instead)} came after the skipped call{'s' * (len(skipped.events) > 1)}",)
@@ -82,7 +82,7 @@ def notes(found: Divergence, trace: Trace, first: int | None) -> tuple[str, ...]
 
 
 def _calls(side: Side, found: Divergence, trace: Trace) -> dict[int, Event]:
-    """The calls of the first rank of a side on the group of a divergence, by their numbers."""
+    """The calls of a side's first rank on the group of a divergence, by sequence number."""
     kind = side.event.kind if side.event is not None else ""
     return {
         event.sequence: event
@@ -92,7 +92,7 @@ def _calls(side: Side, found: Divergence, trace: Trace) -> dict[int, Event]:
 
 
 def _up_to(calls: dict[int, Event], first: int) -> list[Event]:
-    """The calls just before number `first`, without a gap."""
+    """The longest gapless run of calls just before number `first`."""
     found: list[Event] = []
     while len(found) < _MOST and (event := calls.get(first - 1 - len(found))) is not None:
         found.append(event)
@@ -100,7 +100,7 @@ def _up_to(calls: dict[int, Event], first: int) -> list[Event]:
 
 
 def _next(before: list[Event]) -> list[Event]:
-    """The calls that came after the stretch of calls that is most like the last ones, the newest such; [] where there is none."""
+    """The calls that followed the longest repetition of the last sites, the newest of equals; [] if none repeats."""
     sites = [*map(_site, before)]
     best, longest = len(sites), 0
     for end in range(len(sites) - 1, 0, -1):

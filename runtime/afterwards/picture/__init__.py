@@ -1,1 +1,1 @@
-"""A run as one self-contained page: the verdict, lanes of all ranks, who waits for whom, merged stacks, tables."""
+"""A run as one self-contained page: the verdict, lanes of all ranks, the wait-for graph, merged stacks, tables."""

@@ -1,4 +1,4 @@
-"""The cards of a verdict: what each side of a divergence does, or between which calls a slow rank loses its time."""
+"""The cards of a verdict: each side of a divergence, or the two calls between which a slow rank loses time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A frame of a stack; `text` alone where it has no place."""
+    """A frame of a stack; only `text` is set if its location is unknown."""
 
     text: str
     place: str
@@ -28,7 +28,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One side of a divergence, or a call of a slow rank (`is_call`). `call`, `group` and `place` are "" where there is none.
+    """One side of a divergence, or a call of a slow rank (`is_call`). `call`, `group` and `place` are "" if unknown.
 
     `differs`: the parts of `call` that the other sides do not have.
     """
@@ -67,7 +67,7 @@ def of_side(side: Side, since: float, differs: tuple[str, ...] = ()) -> Card:
 
 
 def of_slow(slow: SlowRank, since: float) -> tuple[Card, ...]:
-    """The late call of a slow rank, and the call before it: its time goes between the two."""
+    """Two cards: the call before a slow rank's latest one, and the late call. The time is lost between them."""
     from_on = f" since #{slow.event.sequence}" if slow.was_on_time else ""
     state = f"comes last here: in {slow.last} of {slow.calls} calls{from_on}, {slow.late:.2f} s behind the other ranks in all of these"
     if slow.before is None:
@@ -103,7 +103,7 @@ def _of_call(event: Event, state: str, since: float) -> Card:
 
 
 def frame(text: str) -> Frame:
-    """The parts of `a.py:3 f: barrier()`."""
+    """The `Frame` of a text such as `a.py:3 f: barrier()`."""
     match = FRAME.match(text)
     if match is None:
         return Frame(text, "", "", "")

@@ -1,4 +1,4 @@
-"""The wait-for graph as inline SVG: ranks on the left, the calls that they sit in on the right."""
+"""The wait-for graph as inline SVG: ranks on the left, the calls that they wait in on the right."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def graph(nodes: Sequence[Node]) -> str:
 
 
 def _lacks(number: int, other: int, ranks: Collection[int]) -> str:
-    """A dashed line from the call of a row to the ranks of another that it lacks."""
+    """A dashed line from the call of a row to the ranks of row `other` that it waits for."""
     down = 1 if other > number else -1
     start = _TOP + number * _ROW + _HEIGHT // 2 + 14 * down
     stop = _TOP + other * _ROW + _HEIGHT // 2 - 18 * down
@@ -78,9 +78,10 @@ def _lacks(number: int, other: int, ranks: Collection[int]) -> str:
 
 
 def ranks_bar(some: Collection[int], ranks: Sequence[int]) -> str:
-    """An `<svg>` with a cell for each rank of a job, filled for `some` of them; "" where there is but one.
+    """An `<svg>` with a cell for each rank, filled for those in `some`; "" if `some` is empty or for a single rank.
 
-    More than 64 ranks share the cells: what of a cell is filled is the share of its ranks, and one that lacks some of them is outlined.
+    Jobs of more than 64 ranks share cells: each is filled by the share of its ranks in `some`, and outlined if that is
+    not all or none.
     """
     if len(ranks) < 2 or not some:
         return ""
@@ -106,7 +107,7 @@ def ranks_bar(some: Collection[int], ranks: Sequence[int]) -> str:
 
 
 def _ranks(ranks: Collection[int], most: int) -> str:
-    """`ranks 0-2`, or how many they are: half of a number would be another one."""
+    """`ranks 0-2`, or only their number if that is longer than `most` characters: a truncated list would be wrong."""
     text = ranks_text(ranks)
     return text if len(text) <= most else f"{len(ranks):,} ranks"
 

@@ -1,4 +1,4 @@
-"""Kinds of groups: what gives them a colour, and what they share a row for, as `tp_0`, `tp_1` and so on do."""
+"""Kinds of groups: groups such as `tp_0`, `tp_1` that share a colour, and a row of a long table."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NUMBER: Final = re.compile(r"[\d_:-]+$")
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """A group, or several of a kind that were used alike."""
+    """A row of the table: a group, or several of one kind that were used by ranks alike."""
 
     group: str
     kind: str
@@ -35,9 +35,9 @@ class Used:
 
 
 def kinds_of(groups: Iterable[Group]) -> dict[str, str]:
-    """The kinds of groups by their names: the description without its number, the members of groups without one.
+    """The kind of each group by its name: its description without the number, its members if it has no description.
 
-    Of many groups without a description those of one size and distance between ranks are a kind.
+    Many groups without a description are grouped by size and distance between ranks.
     """
     some = {str(group): group for group in groups}
     unnamed = [name for name, group in some.items() if group.description in ("", "undefined")]
@@ -59,9 +59,9 @@ def _shape(ranks: Sequence[int]) -> str:
 
 
 def rows(given: Sequence[Row], kinds: dict[str, str]) -> list[Row]:
-    """The rows, those of one operation, site and kind of group together where there are more than 24; `kinds` gets the new names.
+    """The rows; more than 24 are merged by operation, site and kind of group.
 
-    `kinds`: by the names of groups.
+    `kinds`: by the names of groups; the names of merged groups are added to it.
     """
     if len(given) <= SINGLE:
         return list(given)
@@ -91,7 +91,7 @@ def rows(given: Sequence[Row], kinds: dict[str, str]) -> list[Row]:
 
 
 def groups(given: Sequence[Use], kinds: Mapping[str, str]) -> list[Used]:
-    """The groups with the ranks that used them, those of a kind that were used alike together where there are more than 24."""
+    """The groups with the ranks that used them; more than 24 are merged if of one kind and used alike."""
     single = [Used(str(use.group), kinds[str(use.group)], use.calls, str(use)) for use in given]
     if len(single) <= SINGLE:
         return single

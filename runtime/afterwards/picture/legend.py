@@ -1,4 +1,4 @@
-"""The section of the lanes: the symbols that stand in them, the clock of their times, and the tools."""
+"""The section of the lanes: a legend of their symbols, the clock of the times, and the controls."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def lanes(picture: Picture) -> str:
 
 
 def _clock(hosts: list[str]) -> str:
-    """Whose clock the times are read from, see offsets() in verdict/meetings.py."""
+    """Which host's clock the times refer to, see offsets() in verdict/meetings.py."""
     if not hosts:
         return ""
     others = len(set(hosts)) - 1
@@ -55,7 +55,7 @@ def _clock(hosts: list[str]) -> str:
 
 
 def _left_out(calls: Mapping[str, Any]) -> str:
-    """Which calls are drawn where they are not all."""
+    """Which calls are drawn, if not all; else ""."""
     drawn, of = sum(calls["counts"]), calls["of"]
     if drawn >= of:
         return ""

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A job as the page shows it. `title`: the kind of divergence, SLOW RANK, or ""; `rule`: a code, "" for none; `advice`: what to change.
+    """A job as the page shows it.
 
-    `kinds`: the kinds of groups by their names; `calls`: see packed.py.
+    `title`: the kind of divergence, SLOW RANK, or ""; `rule`: a code, "" for none; `advice`: what to change; `kinds`:
+    the kinds of groups by their names; `calls`: see packed.py.
     """
 
     name: str
@@ -113,7 +114,7 @@ def _killed(found: Divergence) -> list[str]:
 
 
 def _fix(rule: str, shown: Sequence[Card]) -> suggested.Suggested | None:
-    """Only for lines that are still those of the run."""
+    """The linter's fix, if the source lines are unchanged since the run."""
     places = [
         (path, int(line)) for card in shown if card.source.is_current for path, _, line in [card.place.rpartition(":")]
     ]
@@ -121,7 +122,7 @@ def _fix(rule: str, shown: Sequence[Card]) -> suggested.Suggested | None:
 
 
 def _longest(source: packed.Source) -> tuple[str, ...]:
-    """The collective whose last rank came latest, in a sentence; () where no collective is recorded on all of its ranks."""
+    """A sentence on the latest arrival at a collective; () if no collective is recorded on all of its ranks."""
     latest = source.latest()
     if latest is None:
         return ()

@@ -1,4 +1,4 @@
-"""Groups of many ranks and places in folders, as the page names them."""
+"""Shorter names for the page: groups of many ranks, and places in folders."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _PLACE: Final = re.compile(r"(?<= at )\S*[/\\](\S+:\d+)")
 
 
 def compact(text: str) -> str:
-    """The text with members of large groups as runs: `default group {0-999}`."""
+    """The text with the members of large groups as ranges: `default group {0-999}`."""
     return _MEMBERS.sub(_runs, text)
 
 
 def without_folders(text: str) -> str:
-    """The text with the places in it, `all_reduce at /home/me/train.py:3`, named by their files alone."""
+    """The text with each place, such as `all_reduce at /home/me/train.py:3`, reduced to its file name."""
     return _PLACE.sub(r"\1", text)
 
 

@@ -1,4 +1,4 @@
-"""The tables of the page: calls by site and group, ranks that came last, groups."""
+"""The tables of the page: calls by site and group, how often ranks came last, groups."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def tables(picture: Picture) -> Iterator[str]:
 
 
 def _late(picture: Picture, rows: Sequence[Sequence[str]]) -> str:
-    """The ranks that came last; folded where they diverged: who was a little late before that matters little."""
+    """The ranks that came last; folded if ranks diverged, since being a little late matters little then."""
     title = "Ranks that came last"
     said = "Over all calls that every rank of their group made. Late: seconds behind the rank before, in all."
     more = _more(len(picture.late) - _RANKS, "ranks that were less late", "rank that was less late")
@@ -78,7 +78,7 @@ def _late(picture: Picture, rows: Sequence[Sequence[str]]) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int, more: str = "", kind: str = "") -> str:
-    """`numbers`: how many of the columns, from the second on, stand right."""
+    """An HTML table. `numbers`: how many columns, from the second on, are aligned to the right."""
     right = range(1, numbers + 1)
     heads = "".join(f'<th scope="col"{" class=n" * (i in right)}>{name}</th>' for i, name in enumerate(head))
     cells = "".join(

@@ -1,4 +1,4 @@
-"""The calls of a job as packed columns: what the lanes of the page are drawn from."""
+"""The calls of a job as packed columns, from which a script draws the lanes of the page."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ UINT: Final = next(code for code in "IL" if array(code).itemsize == 4)
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """What the lanes point at: the ranks that the first side of a divergence lacks, or the slow rank; the kinds of groups by name."""
+    """What the lanes highlight: the ranks that the first side of a divergence waits for, or the slow rank.
+
+    `kinds`: the kinds of groups by name.
+    """
 
     lacks: tuple[int, ...]
     slow: int | None
@@ -41,7 +44,7 @@ class Marked:
 
 @dataclass(slots=True)
 class Table:
-    """Values by index, in the order in which they came."""
+    """Distinct values, numbered in order of first use."""
 
     numbers: dict[Any, int] = field(default_factory=dict)
 
@@ -54,10 +57,10 @@ class Source(Protocol):
     """Where the calls of a page come from: a trace in memory, or rings (packed_columns.py)."""
 
     def latest(self) -> tuple[Event, float] | None:
-        """The call that came last by the most seconds, and how many; None where no call has ended on all ranks."""
+        """The call that came last with the longest delay, and the delay in seconds; None if none ended on all ranks."""
 
     def packed(self, found: Divergence | None, marked: Marked) -> dict[str, Any]:
-        """See `packed`. `found`: the divergence of the job."""
+        """The packed columns, see `packed` below. `found`: the divergence of the job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +83,12 @@ class FromTrace:
 def packed(trace: Trace, found: Divergence | None, met: Sequence[Meeting], marked: Marked) -> dict[str, Any]:
     """Plain data for JSON: tables, and columns that are deflated and in base64.
 
-    One entry a call in each column (32 bits, little-endian), rank after rank, each in the order of the starts. Times are in ticks:
-    "start" since the previous call of the rank began, "wait" until the last rank was there, "took" until the call ended or the
-    record does. "groups": name and kind. "late": how long a call that came last came behind the one before it. "what" is an index into "whats": [op, group, site,
-    stack]. "since": where the first call stands, in seconds since the first one of the job, which may have too many for a page;
-    "of": how many it has. `met`: the meetings of the trace.
+    Each column has one entry per call (32 bits, little-endian), ordered by rank, then by start. Times are in ticks:
+    "start" since the previous call of the rank began, "wait" until the last rank arrived, "took" until the call or the
+    record ended. "late": for a call that came last, its delay behind the one before it. "what" is an index into
+    "whats": [op, group, site, stack]. "groups": name and kind. "since": the start of the first drawn call, in seconds
+    since the first one of the job; "of": the number of calls of the job, which may be too many for a page. `met`: the
+    meetings of the trace.
     """
     shift = offsets(trace)
     times = [
@@ -162,7 +166,10 @@ def packed(trace: Trace, found: Divergence | None, met: Sequence[Meeting], marke
 
 
 def scale(first: float, last: float, found: Divergence | None, shift: Mapping[int, float]) -> tuple[float, float]:
-    """Where the time of the page ends, and its unit, in seconds; `first` and `last` are the moments of the calls."""
+    """The time at which the page ends, and the length of a tick, both in seconds.
+
+    `first` and `last` are the times of the first and last call.
+    """
     if found is not None:
         last = max(last, min(last + found.waited, when_reached(found, shift) + found.waited))
     # A call that is stuck is open to the right: it needs room to be seen in.
@@ -172,7 +179,7 @@ def scale(first: float, last: float, found: Divergence | None, shift: Mapping[in
 
 
 def of_verdict(trace: Trace, found: Divergence | None, marked: Marked) -> dict[str, Any]:
-    """What the lanes need of the ranks and of the verdict."""
+    """The ranks and the verdict, in the form that the lanes need."""
     return {
         "diverged": found is not None,
         "named": _named(trace, found, marked.slow),
@@ -186,7 +193,10 @@ def of_verdict(trace: Trace, found: Divergence | None, marked: Marked) -> dict[s
 def _arrivals(
     met: Sequence[Meeting], shift: dict[int, float], slow: int | None
 ) -> tuple[dict[tuple[int, int], float], dict[tuple[int, int], float], float]:
-    """Seconds that each call waited, those by which a call came last, and when the latest of all these, or of the slow rank's, began."""
+    """Seconds that each call waited, seconds by which a call came last, and the start of the latest call.
+
+    If there is a slow rank, only its calls count for the third.
+    """
     waits: dict[tuple[int, int], float] = {}
     lasts: dict[tuple[int, int], float] = {}
     at, latest = 0.0, 0.0
@@ -202,7 +212,7 @@ def _arrivals(
 
 
 def calls_of(found: Divergence | None) -> set[tuple[int, StreamKey, int]]:
-    """The calls of the divergence: rank, stream and number. A rank that made its last call before it has none."""
+    """The calls of the divergence: rank, stream and sequence. A side that waits in no call has none."""
     return {
         (rank, side.event.stream, side.event.sequence)
         for side in (found.sides if found is not None else ())
@@ -212,7 +222,7 @@ def calls_of(found: Divergence | None) -> set[tuple[int, StreamKey, int]]:
 
 
 def _named(trace: Trace, found: Divergence | None, slow: int | None) -> list[int]:
-    """Which of the ranks (by their position) the verdict is about: the first of each side, or the slow one. They have lanes of their own."""
+    """Positions of the ranks that have lanes of their own: the first ones of each side, or the slow rank."""
     sides = found.sides[:_SIDES] if found is not None else ()
     return _positions(trace, [rank for side in sides for rank in side.ranks[:_OF_A_SIDE]] or [slow])
 
@@ -223,7 +233,7 @@ def _positions(trace: Trace, ranks: Iterable[int | None]) -> list[int]:
 
 
 def when_reached(found: Divergence, shift: Mapping[int, float]) -> float:
-    """When the last of the ranks that wait came."""
+    """When the last of the waiting ranks made its call, by the common clock."""
     events: list[Event] = [side.event for side in found.sides if side.event is not None and not side.is_consequence]
     return max(
         (event.start - shift.get(event.rank, 0.0) for event in events if event.state is not State.DONE),

@@ -1,4 +1,4 @@
-"""The calls of a job of millions as the packed columns that packed.py describes, read from its rings one after the other."""
+"""The packed columns of packed.py for a job of millions of calls, read from one ring after the other."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _NAMES: Final = ("start", "wait", "took", "late", "what", "sequence", "flags")
 
 @dataclass(slots=True)
 class FromRings:
-    """The calls of rings, with the arrivals at them. `trace`: the ranks with the calls that the verdict rests on."""
+    """The calls in rings, with the arrivals at them. `trace`: the ranks with the calls that the verdict rests on."""
 
     readers: Mapping[int, Reader]
     trace: Trace
@@ -96,7 +96,7 @@ class FromRings:
         }
 
     def _at(self, found: Divergence | None, marked: Marked, shift: Mapping[int, float]) -> float:
-        """The moment that the page opens at: that of the divergence, or of the slow rank's latest call; 0.0 where there is none."""
+        """The time at which the page opens: the divergence, or the slow rank's latest call; 0.0 if there is neither."""
         if found is not None:
             return packed.when_reached(found, shift)
         late = self.arrivals.late.copy()
@@ -107,7 +107,7 @@ class FromRings:
 
 
 def _window(starts: Column, at: float) -> tuple[float, float]:
-    """From when to when calls are drawn. `starts`: of all calls, ascending."""
+    """The start and end of the time window that is drawn, around `at`. `starts`: of all calls, ascending."""
     if len(starts) <= MOST:
         return -np.inf, np.inf
     here = int(np.searchsorted(starts, at))
@@ -116,7 +116,7 @@ def _window(starts: Column, at: float) -> tuple[float, float]:
 
 
 class _Packed:
-    """The columns so far, as bytes, and the tables that they refer to."""
+    """The columns so far, as bytes, and the tables that they index."""
 
     def __init__(
         self,
@@ -128,7 +128,10 @@ class _Packed:
         tick: float,
         diverged: set[Any],
     ) -> None:
-        """Times from `begin` to `stop`, in seconds of the common clock, in ticks. `diverged`: see packed.calls_of; `kinds`: those of the groups."""
+        """`begin` and `stop`: the time window, in seconds of the common clock.
+
+        `diverged`: see packed.calls_of; `kinds`: the kinds of the groups.
+        """
         self.catalog, self._arrivals, self._kinds = catalog, arrivals, kinds
         self._begin, self._stop, self._tick = begin, stop, tick
         self._diverged = diverged
@@ -138,7 +141,7 @@ class _Packed:
         self._ops, self._sites, self._stacks, self._groups, self._whats = (packed.Table() for _ in range(5))
 
     def add(self, rank: int, calls: Calls, shift: float, window: tuple[float, float]) -> int:
-        """The calls of a rank that are in a window of time; how many these are. `shift`: by how much its clock is ahead."""
+        """Add the calls of a rank in a time window; returns how many. `shift`: seconds by which its clock is ahead."""
         calls = calls[np.argsort(calls["start"], kind="stable")]
         starts, ends = calls["start"] - shift, np.where(calls["end"] != 0, calls["end"] - shift, np.inf)
         is_in = (starts <= window[1]) & (ends >= window[0])
@@ -173,7 +176,7 @@ class _Packed:
         self.columns[name] += np.clip(values, 0, packed.MOST).astype(np.uint32).tobytes()
 
     def _what(self, calls: Calls) -> Column:
-        """Indices into the table of operations with their groups, sites and stacks."""
+        """Indices into "whats", the table of operation, group, site and stack."""
         _, first, where = np.unique(calls[["op", "group", "site"]], return_index=True, return_inverse=True)
         numbers = np.empty(len(first), np.int64)
         for position in np.argsort(first):
@@ -191,7 +194,7 @@ class _Packed:
         return numbers[where]
 
     def _of_divergence(self, rank: int, calls: Calls) -> Column:
-        """Which calls of a rank are those of the divergence."""
+        """A mask of the calls of a rank that belong to the divergence."""
         found = np.zeros(len(calls), bool)
         for number, stream, sequence in self._diverged:
             if number != rank:
@@ -210,7 +213,7 @@ class _Packed:
         return found
 
     def tables(self) -> dict[str, Sequence[Any]]:
-        """What the columns refer to."""
+        """The tables that the columns index."""
         names = [str(self.catalog.groups[number]) for number in self._groups.numbers]
         return {
             "ops": list(self._ops.numbers),

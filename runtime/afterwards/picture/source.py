@@ -1,4 +1,4 @@
-"""The source around a call: from its file if that is still the one of the run, else the line that the trace holds."""
+"""The source around a call: from its file if unchanged since the run, else the one line that the trace has."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Mark: TypeAlias = Literal["", "here", "way", "call"]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Lines with their numbers and marks. `problem`: why they are not those of the file, or may not be; "" if they are.
+    """Lines with their numbers and marks. `problem`: why they may not be those that ran; "" if they are.
 
-    `is_current`: the line of the call is in the file as the trace has it.
+    `is_current`: the file still has the line of the call as the trace has it.
     """
 
     lines: tuple[tuple[int, str, Mark], ...] = ()
@@ -51,9 +51,10 @@ def around(place: str, recorded: str, since: float) -> Source:
 
 
 def on_the_way(source: Source, before: str, after: str) -> Source:
-    """The source of a call with the lines marked that its rank runs before it, behind the call `before`.
+    """The source of call `after`, with the lines marked that its rank ran between call `before` and it.
 
-    These are the lines of its function up to it; of a loop around both calls, those of the loop. No line is marked where there is none.
+    These are the lines of the function up to the call; if a loop contains both calls, those of the loop. No line is
+    marked if they cannot be determined.
     """
     path, _, number = after.rpartition(":")
     other, _, earlier = before.rpartition(":")
@@ -98,7 +99,7 @@ def _has(node: ast.stmt, line: int) -> bool:
 
 
 def _read(path: str) -> tuple[list[str], str]:
-    """The lines of a file, or what is wrong with it."""
+    """The lines of a file, and the error if it cannot be read."""
     file = Path(path)
     try:
         if not file.is_file():

@@ -1,4 +1,4 @@
-"""Merged stacks: where the ranks stand or ended, root first, each frame with the ranks that are in it."""
+"""Merged stacks: where ranks wait or ended, root first, each frame with the ranks that are in it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Frame:
 
 
 def merged(trace: Trace) -> Frame:
-    """The stacks of all ranks in one tree. Ranks of which none is known are in no frame; the root has no text."""
+    """The stacks of all ranks in one tree. Ranks without a known stack are left out; the root has no text."""
     root = Frame("")
     for rank in trace.ranks.values():
         stack = _stack(rank)
@@ -33,7 +33,7 @@ def merged(trace: Trace) -> Frame:
 
 
 def _stack(rank: Rank) -> tuple[str, ...]:
-    """That of the exception that ended it, of the call that it is stuck in, or what its main thread did when last asked."""
+    """The stack of the exception that ended a rank, of the call it is blocked in, or the last recorded one."""
     if rank.ending is not None and rank.ending.place is not None:
         return rank.ending.place.stack
     if rank.blocked:

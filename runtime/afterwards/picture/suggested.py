@@ -1,4 +1,4 @@
-"""The linter's fix for a divergence, where it has one for the very line that the ranks stand in."""
+"""The linter's fix for a divergence, if it has one for the line where the ranks diverged."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Suggested:
 
 
 def suggested(rule: str, places: Iterable[tuple[str, int]]) -> Suggested | None:
-    """The linter's fix of a rule's finding at one of the places (file and line), or that leads there; None where there is none.
+    """The fix of a finding of `rule` at one of the places (file and line) or with a trail to it; None if there is none.
 
     The files are linted as they are now, each by itself and with the default settings. Nothing is written.
     """

@@ -1,4 +1,4 @@
-"""The wait-for graph of a divergence: which ranks sit in which call, and the ranks that it lacks."""
+"""The wait-for graph of a divergence: which ranks wait in which call, and the ranks that they wait for."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Node:
 
     @property
     def waits(self) -> bool:
-        """Whether its ranks are (or were) in the call."""
+        """Whether its ranks wait or waited in the call."""
         return self.side.state in ("waits in", "waited in")
 
 
@@ -78,7 +78,7 @@ def title(found: Divergence) -> str:
 
 
 def clock(found: Divergence) -> tuple[str, ...]:
-    """From when the time counts that stands in the title."""
+    """A sentence on when the waiting time in the title begins; () if there is none."""
     event = found.sides[0].event
     if found.waited < 0.05 or event is None:
         return ()
@@ -133,7 +133,7 @@ def sentences(found: Divergence, nodes: list[Node]) -> list[str]:
 
 
 def differing(side: Side, found: Divergence) -> tuple[str, ...]:
-    """The arguments of the call of one side of a mismatch that not all sides have: `float32[8]`; () where all are alike."""
+    """The arguments on one side of a mismatch that other sides do not have: `float32[8]`; () if all are equal."""
     if found.verdict != "mismatch" or side.event is None:
         return ()
     all_ = [arguments(other.event) for other in found.sides if other.event is not None]
@@ -141,7 +141,7 @@ def differing(side: Side, found: Divergence) -> tuple[str, ...]:
 
 
 def _disagree(found: Divergence, passed: Sequence[Sequence[str]]) -> list[str]:
-    """Of one operation at one line, with `passed` by each side."""
+    """Sentences on one operation called with different arguments, `passed` by each side."""
     event = found.sides[0].event
     assert event is not None
     several = len(found.sides[0].ranks) > 1

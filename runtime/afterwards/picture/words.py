@@ -24,7 +24,7 @@ def text(value: object) -> str:
 
 
 def prose(value: object) -> str:
-    """A sentence of the report: what stands in backticks there is a name."""
+    """A sentence of the report as HTML: text in backticks becomes code."""
     return re.sub("`([^`]+)`", r"<code>\1</code>", text(value))
 
 

@@ -49,7 +49,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Whether the run goes on, and after how many seconds a browser is to read the file again; 0 if it is not written again."""
+    """Whether the run still goes on, and after how many seconds a browser reloads the page; 0 for never."""
 
     live: int = 0
     is_running: bool = False
@@ -64,7 +64,7 @@ _ENDED: Final = State()
 
 
 def section(picture: Picture) -> Section:
-    """The part of a job, as HTML."""
+    """The section of a job, as HTML."""
     # No `<` in the data may end the script that it stands in.
     calls = json.dumps(picture.calls, separators=(",", ":")).replace("<", "\\u003c")
     parts = [*_verdict(picture), lanes(picture), *_waits(picture), *_stacks(picture.stacks), *tables(picture)]
@@ -79,7 +79,7 @@ def page(
     checkpoints: Iterable[str],
     state: State = _ENDED,
 ) -> str:
-    """The whole page. The first job that diverged comes first and is open.
+    """The whole page. The first job that diverged comes first and is expanded.
 
     `problems` and `notes` are about the whole run, `checkpoints` are the lines of the text report.
     """
@@ -164,7 +164,7 @@ def _card(card: Card, picture: Picture) -> str:
 
 
 def _call(card: Card) -> str:
-    """The call of a card; what the other sides do not have in it stands out."""
+    """The call of a card, with the parts highlighted that the other sides do not have."""
     words = code(card.call)
     for part in card.differs:
         words = words.replace(text(part), f'<b class="bad">{text(part)}</b>', 1)

@@ -1,7 +1,7 @@
 """The analysis behind `report` as relational expressions over the tables (docs/tables.md), for DuckDB and Spark.
 
-What statistics.py, verdict/meetings.py and verdict/slow_ranks.py compute of a trace in memory, with the same definitions and the
-same order where two are equal. Nothing is computed here: the functions return expressions of ibis.
+The definitions, and the order of equal rows, are those of statistics.py, verdict/meetings.py and verdict/slow_ranks.py,
+which work on a trace in memory. The functions only return ibis expressions; the engine computes them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Tables:
 
 
 def clocks(tables: Tables) -> Table:
-    """`job, rank, shift`: by how many seconds each rank's clock is ahead of that of the lowest rank's host (see meetings.py)."""
+    """`job, rank, shift`: seconds by which each rank's clock is ahead of the lowest rank's host (see meetings.py)."""
     ranks, events = tables.ranks, tables.events
     lowest = ranks.group_by("job").agg(rank=ranks["rank"].min())
     reference = lowest.join(ranks, ["job", "rank"]).select("job", "rank", near=ranks.host)
@@ -54,11 +54,11 @@ def clocks(tables: Tables) -> Table:
 
 
 def meetings(tables: Tables, clock: Table) -> Table:
-    """A row for each collective that all ranks of its group have made and ended.
+    """A row for each collective that all ranks of its group made and ended.
 
-    `last`: the rank that came last, with its event's `number`; `latest`: when, by the common clock; `late` and `skew` as in
-    meetings.py; `began` and `over`: the first start and the last end, by the ranks' own clocks; `ended`, `lowest`, `first`: what
-    meetings are ordered by.
+    `last`: the rank that came last, with its event's `number`; `latest`: when, by the common clock; `late` and `skew`:
+    as in meetings.py; `began` and `over`: the first start and the last end, by the ranks' own clocks; `ended`,
+    `lowest`, `first`: the sort key of meetings.
     """
     events = tables.events
     made = events.filter(events.kind == "collective").join(clock, ["job", "rank"])
@@ -89,7 +89,7 @@ def meetings(tables: Tables, clock: Table) -> Table:
 
 
 def calls_of_ranks(tables: Tables, clock: Table, met: Table) -> Table:
-    """Calls, bytes and times of each rank by operation, group and site. `first` tells which row's calls came first."""
+    """Calls, bytes and times of each rank by operation, group and site. `first` orders the rows by their first call."""
     events = tables.events
     known = met.select(*_CALL, "kind", "latest", "skew")
     timed = events.join(clock, ["job", "rank"]).left_join(known, [*_CALL, "kind"])
@@ -124,12 +124,12 @@ def calls(of_ranks: Table) -> Table:
 
 
 def times(of_ranks: Table) -> Table:
-    """`job, rank, seconds, waited`: those in calls, and those of them that the rank waited for others."""
+    """`job, rank, seconds, waited`: time in calls, and how much of it the rank waited for other ranks."""
     return of_ranks.group_by("job", "rank").agg(seconds=of_ranks.seconds.sum(), waited=of_ranks.waited.sum())
 
 
 def came_last(met: Table) -> Table:
-    """`job, rank, last, late`: how often each rank was the last, and how late in all."""
+    """`job, rank, last, late`: how often each rank came last, and its total delay."""
     return met.group_by("job", rank=met["last"]).agg(last=met.count(), late=met.late.sum())
 
 

@@ -1,4 +1,4 @@
-"""When the ranks came to the collectives of a job, as arrays: what a page of millions of calls is drawn from."""
+"""When ranks arrived at the collectives of a job, as arrays: drawn on the page of a job of millions of calls."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ _SEQUENCES: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """The collectives that all ranks of their group have made and ended.
+    """The collectives that all ranks of their group made and ended.
 
-    `groups`: those of the job by the numbers that calls refer to, see columns.py; `shift`: by how many seconds each rank's clock is
-    ahead. `calls`, ascending: group and number of each in one; `latest`: when the last rank came, in seconds of the common clock;
-    `late`: seconds behind the one before it; `last` and `number`: that rank, and its event.
+    `groups`: the job's groups by the numbers that calls refer to, see columns.py; `shift`: seconds by which each rank's
+    clock is ahead. `calls`, ascending: group and sequence of each in one number; `latest`: when the last rank arrived,
+    in seconds of the common clock; `late`: seconds behind the one before it; `last` and `number`: that rank, and its
+    event.
     """
 
     groups: list[Group]
@@ -36,7 +37,7 @@ class Arrivals:
     number: Column
 
     def waited(self, rank: int, calls: Calls) -> Column:
-        """Seconds that a rank waited in each of its calls, see meetings.py. `calls`: collectives of rings only."""
+        """Seconds that a rank waited in each of its calls, see meetings.py; 0.0 for calls that are not in the table."""
         at, is_met = self._find(calls)
         # A rank does not wait in an asynchronous call.
         is_met &= ~calls["is_async"]
@@ -46,20 +47,20 @@ class Arrivals:
         return np.where(is_met, waits, 0.0)
 
     def came_last(self, rank: int, calls: Calls) -> tuple[Column, Column]:
-        """To which of its calls a rank came last, and by how many seconds."""
+        """For each call, whether the rank came last to it, and by how many seconds."""
         at, is_met = self._find(calls)
         is_last = is_met & (self.last[at] == rank) & (self.number[at] == calls["number"])
         return is_last, np.where(is_last, self.late[at], 0.0)
 
     def _find(self, calls: Calls) -> tuple[Column, Column]:
-        """Where each call stands here, and whether it does."""
+        """The index of each call in this table, and whether it is in the table at all."""
         wanted = calls["group"].astype(np.int64) << _SEQUENCES | calls["sequence"]
         at = np.minimum(np.searchsorted(self.calls, wanted), len(self.calls) - 1)
         return at, (self.calls[at] == wanted) & (calls["kind"] == 0)
 
 
 def read(met: Table, clock: Table, job: int, named: Mapping[int, Group]) -> Arrivals:
-    """Those of a job. `met` and `clock`: see analysis.py; `named`: its groups by their numbers."""
+    """The arrivals of a job. `met` and `clock`: see analysis.py; `named`: its groups by their numbers."""
     mine = met.filter(met.job == job)
     found = mine.select("group", "sequence", "latest", "late", "last", "number").to_pyarrow()
     # Before all others stands one that is no call's, so that there is always one to point at.

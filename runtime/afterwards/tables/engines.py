@@ -1,4 +1,4 @@
-"""Where the tables are computed on: DuckDB in this process, or a Spark cluster."""
+"""The engines that compute on the tables: DuckDB in this process, or a Spark cluster."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def has_duckdb() -> bool:
 
 
 def analysed(folder: Path, engine: str, *, is_drawn: bool = False) -> list[Analysed]:
-    """What the report says of each job in a folder of tables. Raises TablesError where that cannot be computed.
+    """The analysis of each job in a folder of tables. Raises TablesError if it cannot be computed.
 
-    `is_drawn`: with what a page is drawn from.
+    `is_drawn`: include the arrivals, which a page is drawn from.
     """
     check_readable(folder)
     try:
@@ -64,13 +64,13 @@ def analysed(folder: Path, engine: str, *, is_drawn: bool = False) -> list[Analy
 
 
 def _address(folder: Path, table: str, engine: str) -> str:
-    """What an engine with another current folder finds it by. Spark takes brackets and stars for patterns, DuckDB only if need be."""
+    """The absolute path of a table, as an engine reads it: Spark takes brackets and stars for patterns."""
     path = os.path.abspath(file_of(folder, table))
     return path if engine == DUCKDB else re.sub(r"([\[\]{}*?\\])", r"\\\1", path)
 
 
 def _kept_by(connection: Any) -> Keep:
-    """How a connection computes an expression once, for all that use it."""
+    """How a connection stores the result of an expression that several others use."""
     if connection.name == DUCKDB:
         # Not cache(): ibis 12 with sqlglot 30 cannot drop such a table, and says so on stderr.
         return lambda name, table: connection.create_table(name, table, temp=True)
@@ -79,7 +79,7 @@ def _kept_by(connection: Any) -> Keep:
 
 @contextmanager
 def _connected(engine: str) -> Iterator[Any]:
-    """A connection of ibis to the engine, closed afterwards."""
+    """An ibis connection to the engine, closed afterwards."""
     if engine == DUCKDB:
         import ibis
 

@@ -1,4 +1,4 @@
-"""What the expressions of analysis.py find, as what reports show."""
+"""Turns the results of the expressions of analysis.py into the records that reports show."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ Keep: TypeAlias = "Callable[[str, Table], Table]"
 
 @dataclass(frozen=True, slots=True)
 class Analysed:
-    """A job, its numbers and the usage of its groups. The ranks of the job have no events, the slow ones' calls no stacks.
+    """A job, its statistics and the usage of its groups. Its ranks have no events, calls of slow ranks no stacks.
 
-    `arrivals`: when the ranks came to each collective, where that was asked for.
+    `arrivals`: when the ranks arrived at each collective, if asked for.
     """
 
     job: Job
@@ -38,7 +38,7 @@ class Analysed:
 
 
 def read(tables: Mapping[str, Table], keep: Keep, *, is_drawn: bool = False) -> list[Analysed]:
-    """The numbers of each job for the report, in the order of their starts. `is_drawn`: with the arrivals, for a page."""
+    """The analysis of each job, in the order of their starts. `is_drawn`: include the arrivals, for a page."""
     read = analysis.Tables(*(tables[name] for name in ("ranks", "groups", "members", "sites", "events")))
     clock = keep("clocks", analysis.clocks(read))
     met = keep("meetings", analysis.meetings(read, clock))
@@ -117,7 +117,7 @@ def _use(row: Mapping[str, Any], named: Mapping[int, Group], ends: Mapping[int, 
 
 
 def _calls(rows: list[dict[str, Any]], named: Mapping[int, Group]) -> dict[tuple[str, str, str], Row]:
-    """By operation, group and site, in the order of their first calls."""
+    """The rows by operation, group and site, in the order of their first calls."""
     names = {number: str(group) for number, group in named.items()}
     found = {}
     for row in sorted(rows, key=lambda row: row["first"]):
@@ -147,7 +147,7 @@ def _slow(row: Mapping[str, Any], named: Mapping[int, Group]) -> SlowRank:
 
 
 def _event(rank: int, number: int, op: str, group: Group, sequence: int, path: str, line: int) -> Event:
-    """As much of a call as a SlowRank shows."""
+    """An event with only those fields that a SlowRank shows."""
     return Event(
         rank, number, "collective", op, group, sequence, -1, {}, False, State.DONE, 0.0, 0.0, Place(path, line, "")
     )

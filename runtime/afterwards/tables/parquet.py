@@ -31,10 +31,10 @@ _STATES: Final = tuple(state.name.lower() for state in State)
 
 
 def write(jobs: Iterable[Job], folder: Path, unreadable: list[str]) -> None:
-    """Write the tables of all jobs into a folder that is new, empty or has tables already.
+    """Write the tables of all jobs into a folder that is new, empty or already has tables.
 
-    One rank's events are in memory at a time. `unreadable` gets what is wrong with ranks that are left out; TablesError is
-    raised where the folder has other files, or pyarrow is missing.
+    One rank's events are in memory at a time. Problems with ranks that are left out are appended to `unreadable`.
+    Raises TablesError if the folder has other files, or pyarrow is missing.
     """
     try:
         import numpy as np  # noqa: F401
@@ -69,7 +69,7 @@ class _Writers:
         self._pieces: dict[str, list[Any]] = {table: [] for table in TABLES}
 
     def add(self, table: str, *row: Any) -> None:
-        """A row, its values in the order of the columns."""
+        """Add a row; the values are in the order of the columns."""
         rows = self._rows[table]
         rows.append(row)
         if len(rows) >= _PIECE:
@@ -84,7 +84,11 @@ class _Writers:
         named: Mapping[str, tuple[Sequence[str], Column]],
         missing: Mapping[str, Column],
     ) -> None:
-        """Many rows: arrays by column, for texts the values and arrays of their indices, and arrays that are true where there is no value."""
+        """Add many rows, given by column.
+
+        `columns`: arrays; `named`: text columns, as distinct values and an array of indices; `missing`: arrays that are
+        true for NULL.
+        """
         import pyarrow as pa
 
         found = []
@@ -122,7 +126,7 @@ class _Writers:
             pieces.clear()
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the remaining rows and close the files."""
         for table, file in self._files.items():
             self._gather(table)
             self._flush(table)
@@ -152,7 +156,7 @@ def _schema(pa: Any, columns: dict[str, str]) -> Any:
 
 
 class _Job:
-    """The rows of one job. Groups, sites and signatures are numbered as they come."""
+    """Writes the rows of one job. Groups, sites and signatures are numbered in order of first use."""
 
     def __init__(self, writers: _Writers, number: int, job: Job) -> None:
         self._writers, self._number, self._job = writers, number, job
@@ -179,7 +183,7 @@ class _Job:
             self._name()
 
     def _name(self) -> None:
-        """The rows of what is new in the catalog."""
+        """Write the rows of groups, sites and signatures that are new in the catalog."""
         catalog, writers, job = self._catalog, self._writers, self._number
         groups, sites, signatures = self._written
         for number, group in enumerate(catalog.groups[groups:], groups):
@@ -212,7 +216,7 @@ class _Job:
         self._writers.columns("events", columns, named, {"peer": calls["peer"] < 0, "end": calls["end"] == 0})
 
     def _members(self, rank: Rank) -> None:
-        """The groups that a rank is in or has called on, with all its calls on each, also those that were overwritten."""
+        """Write the groups that a rank is in or has called on, with the number of calls, including overwritten ones."""
         catalog = self._catalog
         mine = {catalog.group(group) for group in rank.groups}
         calls: Counter[int] = Counter()

@@ -40,12 +40,12 @@ class TablesError(Exception):
 
 
 def marker() -> str:
-    """What stands in the marker of a folder."""
+    """The content of the marker file of a folder."""
     return json.dumps({KEY: VERSION}) + "\n"
 
 
 def version(folder: Path) -> int | None:
-    """The version of the tables that the marker of a folder names; None where it has no marker of ours."""
+    """The version of the tables in a folder, read from its marker; None if it has no marker of ours."""
     try:
         known = json.loads(reading.read_bytes(folder / MARKER, _LARGEST_MARKER, follow=False))
     except (OSError, ValueError):
@@ -55,12 +55,12 @@ def version(folder: Path) -> int | None:
 
 
 def file_of(folder: Path, table: str) -> Path:
-    """Where a table lies."""
+    """The path of a table's file."""
     return folder / f"{table}.parquet"
 
 
 def check_readable(folder: Path) -> None:
-    """Raise TablesError if the tables of a folder are of another version, or not all there."""
+    """Raise TablesError if the tables of a folder have another version, or a table is missing."""
     found = version(folder)
     if found != VERSION:
         raise TablesError(f"{folder}: version {found} of the tables, this release reads version {VERSION}")
@@ -70,9 +70,9 @@ def check_readable(folder: Path) -> None:
 
 
 def check_replaceable(folder: Path) -> None:
-    """Raise TablesError if tables written into a folder could replace what is not ours.
+    """Raise TablesError if writing tables into a folder could replace files that are not ours.
 
-    A folder that is not empty has to have our marker, and each file that has the name of a table our metadata.
+    A folder that is not empty must have our marker, and each file with the name of a table must have our metadata.
     """
     if any(folder.iterdir()) and version(folder) is None:
         raise TablesError(f"{folder}: has other files, and no tables of collectivelint")

@@ -1,4 +1,4 @@
-"""`collectivelint sql`: queries of the tables of a run, on DuckDB, which can read nothing else and write nothing."""
+"""`collectivelint sql`: queries of the tables of a run on DuckDB, restricted to reading these tables."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def sql(folder: Path, query: str, output_format: str) -> None:
 
 @contextmanager
 def _tables(folder: Path) -> Iterator[Path]:
-    """The folder with the tables; one that goes afterwards where there is only the trace."""
+    """The folder with the tables; a temporary one if `folder` has only a trace."""
     if schema.version(folder) is not None:
         check_readable(folder)
         yield folder
@@ -72,7 +72,7 @@ def _tables(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _connected(folder: Path) -> Iterator[Any]:
-    """A connection with a view of each table, that can reach nothing else."""
+    """A connection with a view of each table that can read nothing else."""
     try:
         import duckdb
     except ImportError:
@@ -101,7 +101,7 @@ def _quoted(text: str) -> str:
 
 
 def _run(connection: Any, query: str) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
-    """The names of the columns, and the rows. Raises TablesError unless it is one statement that only reads."""
+    """The column names and the rows. Raises TablesError unless the query is one read-only statement."""
     import duckdb
 
     if any("\ud800" <= sign <= "\udfff" for sign in query):
@@ -132,7 +132,7 @@ def _fetched(result: Any) -> Iterator[tuple[Any, ...]]:
 
 
 def _message(error: Exception) -> str:
-    """What is wrong with a query, and where."""
+    """The error message for a query, with the position of the error."""
     return "\n".join(line for line in str(error).splitlines() if line.strip())
 
 
@@ -144,7 +144,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _text(names: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
-    """Aligned columns, numbers to the right; nothing stands for NULL."""
+    """Print aligned columns, numbers to the right; NULL is an empty cell."""
     values = list(rows)
     columns = [[row[index] for row in values] for index in range(len(names))]
     is_number = [all(isinstance(value, (int, float)) for value in column if value is not None) for column in columns]
@@ -159,7 +159,7 @@ def _text(names: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
 
 
 def _plain(value: Any) -> str:
-    """A value in a cell."""
+    """The text of a value in a cell."""
     if value is None:
         return ""
     if isinstance(value, float):
@@ -168,7 +168,10 @@ def _plain(value: Any) -> str:
 
 
 def _json(names: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
-    """A list with an object for each row, as it comes; what JSON has no form for is a text. Columns of one name get numbers."""
+    """Print a JSON list with an object for each row.
+
+    Values that JSON has no form for become text. Columns with equal names get numbers.
+    """
     keys: list[str] = []
     for name in names:
         others = (f"{name}_{number}" for number in count(1))
@@ -183,7 +186,7 @@ def _json(names: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
 
 
 def _finite(value: Any) -> Any:
-    """Infinity and NaN as null, also those in lists and structs."""
+    """The value with infinity and NaN replaced by null, also in lists and structs."""
     if isinstance(value, dict):
         return {key: _finite(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):

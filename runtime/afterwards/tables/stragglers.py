@@ -9,7 +9,7 @@ from .analysis import PLACE, Table, Tables
 
 
 def slow(tables: Tables, met: Table) -> Table:
-    """A row for each slow rank and group: since which call, how often it was last, how late in all; `latest`: its latest call."""
+    """A row for each slow rank and group: onset, how often it came last, total delay; `latest`: its latest call."""
     chosen = _worst(_counted(_since(_placed(tables, met))))
     events = tables.events
     first = events.select("job", "rank", "number", "sequence")
@@ -23,7 +23,7 @@ def slow(tables: Tables, met: Table) -> Table:
 
 
 def _placed(tables: Tables, met: Table) -> Table:
-    """The collectives in their order at each place, by the last rank's call: `position` from 0, of `count`."""
+    """The collectives numbered in order at each place of the last rank's call: `position` from 0, of `count`."""
     events, sites = tables.events, tables.sites.select("job", "site", "path", "line")
     last = events.select("job", "rank", "number", "op", "site", "thread").join(sites, ["job", "site"])
     made = met.join(last, [met.job == last.job, met["last"] == last["rank"], met.number == last.number])
@@ -35,10 +35,10 @@ def _placed(tables: Tables, met: Table) -> Table:
 
 
 def _since(made: Table) -> Table:
-    """The late calls of each rank at each place, from that on which splits them best in two (see slow_ranks._onset).
+    """The late calls of each rank at each place, from the onset that splits all calls best (see slow_ranks._onset).
 
-    At the i-th of `all` late calls (from 0), at `position` of `count`: 2 i + count - position - all calls are on the wrong side;
-    behind all calls: `all`. Between two late calls the number only falls.
+    An onset at the i-th of `all` late calls (from 0), at `position` of `count`, puts 2 i + count - position - all calls
+    on the wrong side; one behind all calls puts `all` there. Between two late calls the number only falls.
     """
     late = made.filter(made.late > NOISE_S)
     of_rank = [*PLACE, "last"]
@@ -59,7 +59,7 @@ def _since(made: Table) -> Table:
 
 
 def _counted(late: Table) -> Table:
-    """The ranks that were last too often, and late enough, to be called slow."""
+    """The ranks that came last often enough, and late enough, to be called slow."""
     worst = ibis.window(group_by=[*PLACE, "last"], order_by=[late.late.desc(), late.position])
     late = late.mutate(worst=ibis.row_number().over(worst))
     found = late.group_by(*PLACE, "last", "since", "count", "size", "first_began", "the_end").agg(
@@ -81,14 +81,14 @@ def _counted(late: Table) -> Table:
 
 
 def _worst(found: Table) -> Table:
-    """Of each rank and group the place where it costs most."""
+    """For each rank and group the place with the largest total delay."""
     order = ibis.window(group_by=["job", "group", "last"], order_by=[found.late.desc(), found.ended])
     found = found.mutate(choice=ibis.row_number().over(order))
     return found.filter(found.choice == 0).drop("choice")
 
 
 def _before(tables: Tables, found: Table) -> Table:
-    """`job, group, last` and the call that the rank made on the same thread before the one that it came latest to."""
+    """`job, group, last`, and the call before the rank's latest one on the same thread."""
     events = tables.events.select("job", "rank", "number", "thread", "op", "site")
     wanted = found.select("job", "group", "last", "latest", "thread")
     earlier = wanted.join(
