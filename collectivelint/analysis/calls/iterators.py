@@ -1,4 +1,4 @@
-"""Library calls that iterate over a part of what they are given, or over all of it: how many elements that is on this rank."""
+"""Library calls that iterate over all or part of a container: the number of elements on this rank."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def iterating(
     frame: Frame, expr: Call, callee: Value, args: Sequence[Value], keywords: Mapping[str, Value], found: Value
 ) -> Value:
-    """`found`, the result of a call, with the length that it has on this rank."""
+    """`found`, the result of a call, with its length on this rank."""
     target = callee.reference.target
     if found.extent.uneven or (target is not None and target.kind != "external"):
         return found
@@ -55,7 +55,7 @@ _AFTER_A_FUNCTION: Final = ("builtins.filter", "builtins.map")
 
 
 def _of_rank(value: Value) -> tuple[Cause, ...]:
-    """Why a value differs between ranks, if it does so by their numbers."""
+    """The causes of a value that differs between ranks, if one of them is the rank number; else none."""
     causes = value.uniformity.causes
     return causes if value.uniformity.varies and any(cause.kind == "rank" for cause in causes) else ()
 
@@ -74,7 +74,7 @@ def _sliced(frame: Frame, args: Sequence[Value]) -> tuple[Cause, ...]:
 
 
 def _next(frame: Frame, expr: Call, iterator: Value, found: Value) -> Value:
-    """`next(batches, None)`: None once this rank's own batches have come to an end."""
+    """`next(batches, None)`: None once this rank's own batches are exhausted."""
     iterator_of = expr.args[0]
     if not isinstance(iterator_of, (Name, Attribute)) or not may_end_early(frame, iterator):
         return found

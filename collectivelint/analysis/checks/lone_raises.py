@@ -1,4 +1,4 @@
-"""Exceptions that one rank alone raises, or runs into, while the others go on to a collective."""
+"""Exceptions that a single rank raises, or runs into, while the other ranks go on to a collective."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class LoneRaise(Record):
-    """At `span` a rank that `guard` lets in raises, where `check` says so; the others go on to `event`."""
+    """A rank selected by `guard` raises at `span` if `check` says so; the others go on to `event`."""
 
     __slots__ = ("check", "event", "guard", "holds", "span")
 
@@ -38,7 +38,7 @@ class LoneRaise(Record):
 
 
 def lone_raises(term: Term) -> Iterator[LoneRaise]:
-    """Those of a function, each once."""
+    """The exceptions of a function that a single rank raises, each once."""
     if not any(isinstance(item, Leave) and item.span is not None for item in walk(term)) or size(term) > MOST_ITEMS:
         return
     found: set[Span] = set()
@@ -70,7 +70,7 @@ def lone_raises(term: Term) -> Iterator[LoneRaise]:
 
 
 def is_handler(check: Guard) -> bool:
-    """Whether what leads to an exception is another one, which a handler has caught: one that may happen on one rank."""
+    """Whether the condition of an exception is a handler that caught another one, which may happen on a single rank."""
     return check.symbol.kind == "caught" and bool(check.symbol.head[1])
 
 
@@ -80,14 +80,14 @@ def _is_for_some(guard: Guard) -> bool:
 
 
 def _is_of_data(guard: Guard) -> bool:
-    """Whether a condition asks for what is in a rank's own data."""
+    """Whether a condition depends on the values in a rank's own data."""
     kinds = {cause.kind for cause in guard.causes} - {"branch"}
     is_asked = bool(kinds) and kinds <= {"data", "own data"}
     return is_asked and guard.own and bool(guard.varies) and not guard.maybe
 
 
 def _own_raises(item: Choice) -> Iterator[LoneRaise]:
-    """The exception about own data in which an arm ends at once, where the other one goes on to a collective."""
+    """Exceptions about own data that end one arm at once, where the other arm goes on to a collective."""
     for holds, mine, theirs in ((True, item.then, item.orelse), (False, item.orelse, item.then)):
         last = mine[-1] if mine else None
         if not isinstance(last, Leave) or last.kind != "raise" or last.span is None or next(events(mine), None):
