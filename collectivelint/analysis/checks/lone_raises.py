@@ -98,7 +98,7 @@ def _own_raises(item: Choice) -> Iterator[LoneRaise]:
 
 
 def _is_met(event: Event, guard: Guard) -> bool:
-    """Whether the rank that is picked is one of those that run a collective."""
+    """Whether the rank that raises is a member of a collective's group."""
     return (
         event.kind != "init"
         and event.operation != SETTING
@@ -111,9 +111,9 @@ _Met: TypeAlias = "tuple[tuple[str, Symbol, str], ...]"
 
 
 def _waiting(theirs: Term, met: _Met, guard: Guard) -> Event | None:
-    """The first collective of the others that the rank which raises has not run; None where they may have learnt of it.
+    """The other ranks' first collective that the raising rank has not run; None where they may know of the failure.
 
-    In one that both run before that, the others may be told: where they raise behind it, they are.
+    They may learn of it in a collective that both run before: if they raise after it, they have.
     """
     pending = [*met]
     ahead: list[Event] = []
@@ -129,7 +129,7 @@ def _waiting(theirs: Term, met: _Met, guard: Guard) -> Event | None:
 
 
 def _raises(term: Term) -> Iterator[tuple[Guard, Span, _Met]]:
-    """The exceptions of an arm, each with the condition right around it and with the collectives before it."""
+    """The exceptions of an arm, each with its innermost condition and the collectives before it."""
     nothing: _Met = ()
     pending: list[tuple[Term, Guard | None, _Met]] = [(term, None, nothing)]
     while pending:
@@ -145,7 +145,7 @@ def _raises(term: Term) -> Iterator[tuple[Guard, Span, _Met]]:
 
 
 class Known(Protocol):
-    """What has to be known of a program to find what comes behind a place of it."""
+    """What the checks need to know of a program to find the collectives after a place."""
 
     def notes(self, kind: NoteKind) -> Iterator[tuple[FunctionFacts, Note]]:
         """What was noted in the functions to judge."""
@@ -154,11 +154,11 @@ class Known(Protocol):
         """The facts of a function."""
 
     def calls_in(self, path: str, name: str) -> Sequence[tuple[Function, Call]]:
-        """The calls of anything of this name in one file."""
+        """The calls of any function of this name in one file."""
 
 
 def lone_failures(known: Known, kind: NoteKind) -> Iterator[tuple[FunctionFacts, Note, Event]]:
-    """Where one rank alone uses what it may not have found, each with the first collective that the others go on to."""
+    """Uses by a single rank of what it may not have found, each with the first collective of the other ranks."""
     for facts, note in known.notes(kind):
         event = _behind(known, facts, note.span)
         if event is not None:
@@ -166,7 +166,7 @@ def lone_failures(known: Known, kind: NoteKind) -> Iterator[tuple[FunctionFacts,
 
 
 def _behind(known: Known, facts: FunctionFacts, place: Span) -> Event | None:
-    """The first collective behind a place of a function, or behind a call of the function in its file."""
+    """The first collective after a place of a function, or after a call of the function in its file."""
     pending = [(facts, place)]
     entered = {facts.function.qualname}
     while pending:

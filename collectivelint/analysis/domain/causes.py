@@ -1,4 +1,4 @@
-"""Causes: where what is known of a value comes from."""
+"""Causes: the program points that a property of a value comes from."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ LOCAL: Final[Mapping[Kind, str]] = {
 
 
 class Cause(Record):
-    """Where a property of a value comes from.
+    """The program point that a property of a value comes from.
 
-    "rank": a rank was asked for; "branch": assigned under a condition that differs between ranks; "received": data of
+    "rank": a rank was queried; "branch": assigned under a condition that differs between ranks; "received": data of
     other ranks; "restored": data read from a checkpoint; the others are `LOCAL`.
     """
 
@@ -88,15 +88,15 @@ class Cause(Record):
         return (self.kind, self.path, self.span)
 
     def of(self, kind: Kind) -> Cause:
-        """The same place, as a cause of another kind."""
+        """A cause of another kind at the same place."""
         return Cause(kind, self.path, self.span)
 
 
 class Length(Record):
-    """Where a length, or a number, comes from.
+    """The origin of a length, or of a number.
 
-    A list has "grown" to it, a buffer was "made" that long, or one or the other ("mixed"); it is one rank's "share" of a
-    whole, or the "highest" of the numbers that were found.
+    A list has "grown" to it, a buffer was "made" that long, or one or the other ("mixed"); it is one rank's "share" of
+    a whole, or the "highest" of the numbers that were found.
     """
 
     __slots__ = ("cause", "kind")
@@ -110,7 +110,7 @@ class Length(Record):
 
 
 class Sharded(Record):
-    """Each rank has another part, under the same name: by "hand", by a "framework" that knows, or as its "own" state."""
+    """Each rank has another part under the same name: sharded by "hand", by a "framework", or as its "own" state."""
 
     __slots__ = ("cause", "kind")
 
@@ -123,7 +123,7 @@ class Sharded(Record):
 
 
 class Agreed(Record):
-    """A number on which ranks agree in a collective at `cause`, but only if the parameter, a group, is not None."""
+    """A number that ranks agree on in a collective at `cause`, if the group in this parameter is not None."""
 
     __slots__ = ("cause", "parameter")
 
@@ -136,5 +136,5 @@ class Agreed(Record):
 
 
 def merged(one: tuple[Cause, ...], other: tuple[Cause, ...]) -> tuple[Cause, ...]:
-    """The causes of both, each once, as many as are kept."""
+    """The union of both causes without duplicates, up to `_MOST_CAUSES`."""
     return one if not other else tuple(dict.fromkeys((*one, *other)))[:_MOST_CAUSES]
