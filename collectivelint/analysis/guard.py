@@ -107,7 +107,7 @@ class Guard(Record):
         own: bool | Keep = KEEP,
         subject: Span | Keep | None = KEEP,
     ) -> Guard:
-        """The same condition at another place or judged in another function."""
+        """The same condition, written somewhere else or judged in another function."""
         return Guard(
             self.symbol,
             self.varies,

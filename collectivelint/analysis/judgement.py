@@ -61,7 +61,7 @@ class Known(Protocol):
         """The functions of another file, in source form, that findings about a file depend on."""
 
     def calls_in(self, path: str, name: str) -> Sequence[tuple[Function, Call]]:
-        """The calls of any function of this name in one file."""
+        """The calls of anything of this name in one file."""
 
     def setters(self, owner: Target, name: str) -> tuple[str, ...]:
         """The methods of a class, without its bases, that assign an attribute."""

@@ -54,10 +54,11 @@ class Analysis:
         paths: Iterable[str],
         annotations: Mapping[str, Annotation] = MappingProxyType({}),
     ) -> None:
-        """`paths` are the files to report on; functions of other files are interpreted when these call them.
+        """`paths` are the files to answer about; functions of other files are interpreted where these call them.
 
-        `annotations` are those of the configuration, by dotted name. Set `making` before asking for divergences: where
-        the whole program makes sub-groups.
+        `annotations` are those of the configuration, by dotted name.
+
+        Set `making` before asking for divergences: where the whole program makes sub-groups.
         """
         self.program, self.catalog = program, catalog
         sweep()
@@ -97,11 +98,11 @@ class Analysis:
 
     @property
     def is_configured(self) -> bool:
-        """Whether the configuration annotates names of the program."""
+        """Whether the configuration says something of names of the program."""
         return self._whole.is_configured
 
     def forget(self, paths: Collection[str], renamed: Collection[str]) -> None:
-        """Forget the facts that depend on these files' functions or on names of `renamed` files; and what rules read."""
+        """Forget facts that depend on these files' functions or names of `renamed` files; and what the rules read."""
         sweep()
         self._whole.forget(paths, renamed)
         self._read, self._looked = defaultdict(set), defaultdict(int)
@@ -231,7 +232,7 @@ class Analysis:
                     yield facts, guard, span, ahead[0]
 
     def unordered_loops(self) -> Iterator[tuple[FunctionFacts, Repeat, Event]]:
-        """Every loop over a set whose order its collectives follow, with the first one, in the function joining both."""
+        """Every loop over a set whose collectives follow its order, with the first one, in the function with both."""
         for facts in self.functions:
             reported: set[object] = set()
             for loop in repeats(facts.term):
@@ -295,5 +296,5 @@ class Analysis:
         return self._whole.attribute(owner, name)
 
     def calls_in(self, path: str, name: str) -> Sequence[tuple[Function, Call]]:
-        """The calls of any function of this name in one file."""
+        """The calls of anything of this name in one file."""
         return self._whole.calls_in(path, name)

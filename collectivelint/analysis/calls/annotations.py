@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def declared(frame: Frame, value: Value, annotation: Annotation, span: Span) -> Value:
-    """The value with the property that an annotation in a comment or the configuration declares."""
+    """A value as an annotation or the configuration declares it."""
     match annotation.kind:
         case "uniform":
             kept = value.varying(varies=frozenset(), causes=(), maybe=False, one=None).sized(uneven=(), unordered=None)

@@ -164,7 +164,7 @@ def _applied(frame: Frame, expr: Call, callee: Value, args: list[Value], keyword
 
 
 def _is_applied(expr: Call, target: Target) -> bool:
-    """Whether the callee is `Gather.apply`: `Gather.apply(x)` runs `Gather.forward(context, x)`."""
+    """Whether it is `Gather.apply(x)`, which runs `Gather.forward(context, x)`."""
     named = isinstance(expr.function, Attribute) and expr.function.name == "apply"
     return named and target.name.rpartition(".")[2] == "forward"
 
@@ -218,7 +218,7 @@ def _called(frame: Frame, instance: Target) -> list[Target]:
 
 
 def _super(frame: Frame) -> Value:
-    """`super()`: this object as an instance of its base class."""
+    """`super()`: this object, seen as one of the base class."""
     function = frame.function
     if function.owner is None or not function.params:
         return Value(_SUPER)

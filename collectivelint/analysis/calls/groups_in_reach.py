@@ -57,7 +57,7 @@ def in_reach(frame: Frame) -> tuple[GroupInReach, ...]:
 
 
 def _is_missing(frame: Frame, value: Value) -> bool:
-    """Whether the value is known to be None here: `assert group is None`, `if group is not None: raise`."""
+    """Whether it is known to be None here: `assert group is None`, `if group is not None: raise`, `if not group:`."""
     symbol = value.symbol
     return bool(frame.conditions) and (
         compare("is", symbol, NONE.symbol) in frame.conditions or symbol.negate() in frame.conditions

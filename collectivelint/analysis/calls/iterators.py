@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def iterating(
     frame: Frame, expr: Call, callee: Value, args: Sequence[Value], keywords: Mapping[str, Value], found: Value
 ) -> Value:
-    """`found`, the result of a call, with its length on this rank."""
+    """`found`, the result of a call, with the length that it has on this rank."""
     target = callee.reference.target
     if found.extent.uneven or (target is not None and target.kind != "external"):
         return found
@@ -74,7 +74,7 @@ def _sliced(frame: Frame, args: Sequence[Value]) -> tuple[Cause, ...]:
 
 
 def _next(frame: Frame, expr: Call, iterator: Value, found: Value) -> Value:
-    """`next(batches, None)`: None once this rank's own batches are exhausted."""
+    """`next(batches, None)`: None once this rank's own batches have come to an end."""
     iterator_of = expr.args[0]
     if not isinstance(iterator_of, (Name, Attribute)) or not may_end_early(frame, iterator):
         return found

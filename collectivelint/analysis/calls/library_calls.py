@@ -206,7 +206,7 @@ _NUMBER: Final = Value(symbols.name("number"))
 
 
 def _element(container: Symbol) -> Symbol:
-    """The symbol of any element of a container."""
+    """Any element of a container."""
     return symbols.operation("each", (container,))
 
 
@@ -229,7 +229,7 @@ _SETS: Final = frozenset({"union", "difference", "intersection", "symmetric_diff
 
 
 def _method(frame: Frame, expr: Call, name: str, symbol: Symbol, callee: Value, values: list[Value]) -> Value:
-    """A method of an unknown object: `flag.item()` varies as `flag` does."""
+    """A method of a value nothing is known about: `flag.item()` varies as `flag` does."""
     assert callee.reference.receiver is not None
     receiver = callee.reference.receiver
     varies, causes = callee.uniformity.varies, callee.uniformity.causes

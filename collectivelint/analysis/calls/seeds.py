@@ -21,7 +21,7 @@ SEED: Final = "<random.seed>"
 
 
 def seed(frame: Frame, values: Sequence[Value], span: Span) -> None:
-    """Seed the random numbers with the first of these values; without one, each rank has a different seed."""
+    """Random numbers are seeded with the first of these values; without one, each rank has another seed."""
     given = values[0] if values and values[0].constant is not None else None
     if given is None:
         cause = frame.cause("random", span)

@@ -36,7 +36,7 @@ def asked_of(frame: Frame, function: str, values: Sequence[Value]) -> Symbol | N
 
 
 def class_asked_of(frame: Frame, kind: Value, known: Value) -> Symbol | None:
-    """The sharding test `type(x) is DTensor`, where `x` is not known to be sharded."""
+    """The condition that `type(x) is DTensor` asks for, where `x` is not known to be sharded."""
     if kind.symbol.kind != "call" or kind.symbol.args[:1] != (_TYPE,) or len(kind.symbol.args) != 2:
         return None
     asked = _is_sharded_class(frame, known) and not is_sharded(kind)

@@ -112,7 +112,7 @@ def run_pass(
 
 
 def same_model(expr: Call, callee: Value, args: Sequence[Value]) -> Value | None:
-    """The model that a call returns unchanged: `net.eval()`, `torch.compile(net)`; None for any other call."""
+    """The model that a call gives back as it was: `net.eval()`, `torch.compile(net)`; None for any other call."""
     receiver, target = callee.reference.receiver, callee.reference.target
     if receiver is not None and (target is None or target.kind == "external") and isinstance(expr.function, Attribute):
         return receiver if expr.function.name in _ITSELF and _is_model(receiver) else None
@@ -161,7 +161,7 @@ def pass_event(
     chain: tuple[CallSite, ...],
     modes: frozenset[str],
 ) -> Event | None:
-    """The event of calling `method` of a wrapped model inside the context managers `modes`; None if it has none."""
+    """The event of a method of a wrapped model at `site`, inside of context managers with the names `modes`."""
     api = catalog.apis.get(f"{wrapped.kind}.{method}")
     if api is None and method == BACKWARD:
         api = catalog.apis.get(f"{BACKWARD}.{wrapped.kind}")

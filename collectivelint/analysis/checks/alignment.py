@@ -1,4 +1,4 @@
-"""Alignment of two terms: whether they are equal, and which collectives of one have no counterpart in the other."""
+"""Two terms side by side: whether they are equal, and which collectives of one have no counterpart in the other."""
 
 from __future__ import annotations
 
@@ -254,7 +254,7 @@ def _compare_inside(item: Item, partner: Item, key: _Key, difference: _Differenc
 
 
 def merged(term: Term, symbols: AbstractSet[Symbol]) -> Term:
-    """The term without choices whose arms are equal, unless the other side, with `symbols`, has the same choice."""
+    """The term without choices that make no difference, unless the other side, which has `symbols`, has the same choice."""
     found: list[Item] = []
     for item in term:
         if isinstance(item, Choice) and item.guard.symbol not in symbols:

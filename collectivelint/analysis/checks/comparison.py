@@ -166,7 +166,7 @@ def _meets(guard: Guard, event: Event, *, holds: bool, term: Term | None) -> boo
 
 
 def _axes(group: Symbol) -> tuple[Symbol, ...]:
-    """A group and the axes that it spans: the ranks of `dp+cp` differ in their position along `dp`, `cp` or both."""
+    """A group, and the axes that it spans: ranks of `dp+cp` differ in their number along `dp`, or `cp`, or both."""
     written = str(group.head[-1]) if group.kind == "name" else ""
     return (group, *[name(part) for part in written.split("+")]) if "+" in written else (group,)
 

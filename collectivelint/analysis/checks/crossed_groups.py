@@ -1,4 +1,4 @@
-"""Collectives of several groups that ranks on the two sides of a condition issue in different orders."""
+"""Collectives of several groups that ranks on the two sides of a condition issue in another order."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def _changed_by_methods(function: Function, names: set[str], setters: Callable[[
 
 
 def _calls_method(statement: Statement, owners: set[str]) -> bool:
-    """Whether a statement itself, not a block inside it, calls a method of one of these objects."""
+    """Whether a statement itself, and no block in it, calls a method of one of these objects."""
     functions = [call.function for part in parts(statement) for call in walk(part) if isinstance(call, Call)]
     return any(
         isinstance(function, Attribute) and (plain(function) or "").partition(".")[0] in owners

@@ -46,7 +46,7 @@ def _whether(test: Expr) -> str | None:
 
 
 def is_guarded(block: Block, guard: Guard, look: Span, site: Span) -> bool:
-    """Whether a place is reached for only one outcome of a look-up."""
+    """Whether a place is reached only for one of the answers to a look-up."""
     for statement in statements(block):
         if isinstance(statement, Loop) and holds(statement.body, site) and _of_answer(statement.head, guard, look):
             return True
@@ -77,7 +77,7 @@ def is_present(block: Block, guard: Guard, look: Span, site: Span) -> bool | Non
 
 
 def says(test: Expr, look: Span) -> bool | None:
-    """Whether a condition is true where the path exists (or where it does not)."""
+    """Whether a condition holds where the path is there (or where it is not)."""
     match test:
         case Not(value=value):
             there = says(value, look)

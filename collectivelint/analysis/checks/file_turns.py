@@ -189,7 +189,7 @@ def _decided(facts: FunctionFacts, guard: Guard, site: Span) -> Symbol:
 
 
 def _are_others(reader: Symbol, writer: Symbol) -> bool:
-    """Whether two conditions are known to be true on different ranks."""
+    """Whether two conditions are known to hold on different ranks."""
     if reader.negate() is writer:
         return True
     one, other = _asked(reader), _asked(writer)
@@ -199,7 +199,7 @@ def _are_others(reader: Symbol, writer: Symbol) -> bool:
 
 
 def _asked(condition: Symbol) -> Symbol | None:
-    """The rank that a condition selects: `rank == 0`, `rank == world_size - 1`."""
+    """The rank that a condition asks for: `rank == 0`, `rank == world_size - 1`."""
     for part in (condition, *literals(condition), *condition.args):
         if part.kind == "compare" and part.head == ("==",):
             left, right = part.args

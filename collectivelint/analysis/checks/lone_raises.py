@@ -1,4 +1,4 @@
-"""Exceptions that a single rank raises, or runs into, while the other ranks go on to a collective."""
+"""Exceptions that one rank alone raises, or runs into, while the others go on to a collective."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _is_of_data(guard: Guard) -> bool:
 
 
 def _own_raises(item: Choice) -> Iterator[LoneRaise]:
-    """Exceptions about own data that end one arm at once, where the other arm goes on to a collective."""
+    """The exception about own data in which an arm ends at once, where the other one goes on to a collective."""
     for holds, mine, theirs in ((True, item.then, item.orelse), (False, item.orelse, item.then)):
         last = mine[-1] if mine else None
         if not isinstance(last, Leave) or last.kind != "raise" or last.span is None or next(events(mine), None):
@@ -129,7 +129,7 @@ def _waiting(theirs: Term, met: _Met, guard: Guard) -> Event | None:
 
 
 def _raises(term: Term) -> Iterator[tuple[Guard, Span, _Met]]:
-    """The exceptions of an arm, each with its innermost condition and the collectives before it."""
+    """The exceptions of an arm, each with the condition right around it and with the collectives before it."""
     nothing: _Met = ()
     pending: list[tuple[Term, Guard | None, _Met]] = [(term, None, nothing)]
     while pending:
@@ -154,7 +154,7 @@ class Known(Protocol):
         """The facts of a function."""
 
     def calls_in(self, path: str, name: str) -> Sequence[tuple[Function, Call]]:
-        """The calls of any function of this name in one file."""
+        """The calls of anything of this name in one file."""
 
 
 def lone_failures(known: Known, kind: NoteKind) -> Iterator[tuple[FunctionFacts, Note, Event]]:
@@ -166,7 +166,7 @@ def lone_failures(known: Known, kind: NoteKind) -> Iterator[tuple[FunctionFacts,
 
 
 def _behind(known: Known, facts: FunctionFacts, place: Span) -> Event | None:
-    """The first collective after a place of a function, or after a call of the function in its file."""
+    """The first collective behind a place of a function, or behind a call of the function in its file."""
     pending = [(facts, place)]
     entered = {facts.function.qualname}
     while pending:

@@ -40,7 +40,7 @@ def made_before(facts: FunctionFacts, look: FileUse, is_harmless: Callable[[Expr
 
 
 def _makes(facts: FunctionFacts, use: PathUse, asked: PathUse, between: list[tuple[Span, PathUse]]) -> bool:
-    """Whether every rank finds the path after the call `use` that makes it."""
+    """Whether every rank that comes from a call which makes the path finds it."""
     path = parts(asked.path, {})
     if use.use != "make" or parts(use.path, {}) != path:
         return False

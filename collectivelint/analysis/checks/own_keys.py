@@ -39,7 +39,7 @@ _OF_MODEL: Final = frozenset(
 
 
 class KeyedCollective(Record):
-    """The collective `event` in a loop over the keys of `container`, which are added at `filled`."""
+    """The collective `event` in a loop over the keys of `container`, which gets them at `filled`."""
 
     __slots__ = ("container", "event", "facts", "filled", "head")
 
@@ -169,7 +169,7 @@ def _filled_attributes(functions: Sequence[FunctionFacts]) -> dict[str, Span]:
 
 
 def _is_table(value: Expr) -> bool:
-    """Whether the expression makes an empty dict."""
+    """Whether it is an empty dict."""
     return (
         _makes_entries(value)
         or value == Compound("Dict", ())

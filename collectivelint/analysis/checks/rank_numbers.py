@@ -32,7 +32,7 @@ def _is_beside(number: Symbol) -> bool:
 
 
 def is_compared_inside(analysis: Analysis, call: ApiCall, root: Expr, group: Symbol) -> bool:
-    """Whether the function compares a parameter, or a number, with this rank's number in the group of a call."""
+    """Whether the function asks if a parameter, or a number, is this rank's number inside the group of a call."""
     function, body = call.function, call.function.body
     facts = analysis.facts(Target("function", function.path, function.qualname))
     own = [] if facts is None else [asked for asked in facts.calls if asked.api.operation == "rank"]

@@ -1,4 +1,4 @@
-"""Groups that contain global rank 0, judged by the conditions under which they are used."""
+"""Groups that have rank 0 of the job, by the conditions under which they are used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rotated checkpoints: whether the previous one is removed before or after the new one is written."""
+"""Checkpoints that are rotated: the previous one is removed before or after the new one is written."""
 
 from __future__ import annotations
 

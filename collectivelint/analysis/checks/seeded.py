@@ -1,4 +1,4 @@
-"""Random numbers that the callers of a function have seeded, so that they are the same on all ranks."""
+"""Random numbers that the callers of a function have seeded: they are the same on all ranks."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def _is_endless(loop: Repeat) -> bool:
 
 
 def _receives(body: Term) -> bool:
-    """Whether a term receives something from one rank."""
+    """Whether a term gets something from one rank."""
     return any(event.operation in _FROM_ONE for event in events(body))
 
 

@@ -123,7 +123,7 @@ def _writes(statement: Statement, buffers: set[str], calls: Mapping[Span, ApiCal
 
 
 def walked_in(statement: Statement) -> Iterator[Expr]:
-    """All expressions of a statement, without those of its nested blocks."""
+    """All expressions of a statement without the blocks in it."""
     for expr in parts(statement):
         yield from walked(expr)
 

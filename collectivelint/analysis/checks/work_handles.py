@@ -84,7 +84,7 @@ def unwaited(function: Function, calls: Sequence[ApiCall], nested: Mapping[str, 
 
 
 class _Uses:
-    """Where names are read, which calls are assigned to names, and the loops around both."""
+    """Where names are read, and which calls are assigned to one; with the loops around both."""
 
     def __init__(self, nested: Mapping[str, Function]) -> None:
         self.nested = nested

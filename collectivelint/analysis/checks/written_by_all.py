@@ -1,4 +1,4 @@
-"""Paths that every rank of a job writes: in functions that run collectives, with no rank in path or conditions."""
+"""Paths that every rank of a job writes: in functions that run collectives, with no rank in the path or in a condition."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def is_given(writer: FunctionFacts, cause: Cause) -> bool:
 
 
 def _says(path: Symbol, words: Collection[str]) -> bool:
-    """Whether a path has one of some words in its names or string constants."""
+    """Whether a path has one of some words in its names and its texts."""
     # Of a place the name of what stands there, not the file and the function around it.
     heads = (inner.head[:1] if inner.kind == "place" else inner.head for inner in path.walk())
     texts = [part.lower() for head in heads for part in head if isinstance(part, str)]
@@ -150,7 +150,7 @@ def _is_main(call: Call) -> bool:
 
 
 def _tests(block: Block, span: Span) -> Iterator[Expr]:
-    """The conditions and context managers around a place, and the conditions of exits before it."""
+    """The conditions and context managers around a place, and the conditions under which ranks have left before it."""
     for statement in block:
         if statement.span.contains(span):
             if isinstance(statement, Branch):

@@ -44,7 +44,7 @@ def either(one: Value | None, other: Value | None) -> Value | None:
 
 
 def is_known(value: Value) -> bool:
-    """Whether it is an object of a class of the program, or a wrapped model."""
+    """Whether it is an object of the program, or a wrapped model."""
     return value.reference.instance is not None or value.reference.wrapped is not None
 
 
@@ -84,7 +84,7 @@ def _pair(one: Value, other: Value) -> Value:
 
 
 def _says(value: Value) -> bool:
-    """Whether it is a constant or has a part that is one."""
+    """Whether it is a constant, or has a part that is one."""
     return _constants(value) is not None or any(_says(part) for part in value.reference.parts)
 
 

@@ -71,9 +71,9 @@ LOCAL: Final[Mapping[Kind, str]] = {
 
 
 class Cause(Record):
-    """The program point that a property of a value comes from.
+    """Where a property of a value comes from.
 
-    "rank": a rank was queried; "branch": assigned under a condition that differs between ranks; "received": data of
+    "rank": a rank was asked for; "branch": assigned under a condition that differs between ranks; "received": data of
     other ranks; "restored": data read from a checkpoint; the others are `LOCAL`.
     """
 
@@ -88,7 +88,7 @@ class Cause(Record):
         return (self.kind, self.path, self.span)
 
     def of(self, kind: Kind) -> Cause:
-        """A cause of another kind at the same place."""
+        """The same place, as a cause of another kind."""
         return Cause(kind, self.path, self.span)
 
 
@@ -110,7 +110,7 @@ class Length(Record):
 
 
 class Sharded(Record):
-    """Each rank has another part under the same name: sharded by "hand", by a "framework", or as its "own" state."""
+    """Each rank has another part, under the same name: by "hand", by a "framework" that knows, or as its "own" state."""
 
     __slots__ = ("cause", "kind")
 
@@ -123,7 +123,7 @@ class Sharded(Record):
 
 
 class Agreed(Record):
-    """A number that ranks agree on in a collective at `cause`, if the group in this parameter is not None."""
+    """A number on which ranks agree in a collective at `cause`, but only if the parameter, a group, is not None."""
 
     __slots__ = ("cause", "parameter")
 

@@ -21,8 +21,8 @@ _LAST: Final = name("last")
 def combined(op: Literal["and", "or"], parts: Sequence[Value]) -> Value:
     """The value of a conjunction or disjunction of conditions.
 
-    "The rank is both the first and the last of its group" is true on all ranks of a group of one, and on none of a
-    larger group: such conditions add nothing to how the whole varies, and neither do their negations in a disjunction.
+    That a rank is both the first and the last of its group is true on all ranks of a group of one, and on none of another: such
+    conditions add nothing to how the whole varies, and neither do their negations in a disjunction.
     """
     symbol = both(op, [part.symbol for part in parts])
     joint = of_both_ends(op, [part.symbol for part in parts])

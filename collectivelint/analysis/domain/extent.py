@@ -51,7 +51,7 @@ class Extent(Record):
         whole: frozenset[Symbol] | Keep = KEEP,
         index_of: Symbol | Keep | None = KEEP,
     ) -> Extent:
-        """A copy with other values for these fields; `UNMEASURED` if nothing is left."""
+        """A copy with other values for these fields; `UNMEASURED` where nothing is left to say."""
         found = Extent(
             self.uneven if isinstance(uneven, Keep) else uneven,
             self.unordered if isinstance(unordered, Keep) else unordered,

@@ -143,7 +143,7 @@ def _points(one: Literal, other: Literal) -> list[object] | None:
 
 
 def _is_integer(symbol: Symbol) -> bool:
-    """Whether it is a number of ranks or elements, and so an integer."""
+    """Whether it is a number of ranks or elements, which no fraction is equal to."""
     return symbol.kind in ("rank", "world_size") or (symbol.kind == "call" and symbol.args[0] is _LEN)
 
 

@@ -1,4 +1,4 @@
-"""A callee's term as part of its caller: parameters replaced by arguments, the call prepended to each chain."""
+"""A callee's term as part of its caller: parameters replaced by arguments, the call put in front of each chain."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Inlining(Record):
 
 
 def inline(term: Term, call: Inlining, *, loop: bool = False) -> Term:
-    """A callee's term as part of its caller: parameters replaced by arguments, the call prepended to each chain.
+    """A callee's term as part of its caller: parameters replaced by arguments, the call put in front of each chain.
 
     A condition that a constant argument decides is decided here; one that an argument makes vary is judged here.
     """

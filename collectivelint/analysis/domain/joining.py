@@ -119,7 +119,7 @@ def _uniformity(one: Value, other: Value, guard: Value | None, where: Cause | No
 
 
 def equal(variables: Mapping[str, Value], condition: Symbol) -> list[tuple[str, Value]]:
-    """The variables that vary but are equal on all ranks where a condition is true, with their values there."""
+    """The variables that vary, but are equal on all ranks where a condition holds, with their values there."""
     return [
         (name, value.varying(varies=frozenset(), causes=(), equal_where=None))
         for name, value in variables.items()

@@ -1,4 +1,4 @@
-"""Numbers and lengths that are rounded to a multiple of another number, so that ranks share them evenly."""
+"""Numbers and lengths that are rounded to a multiple of another number, which ranks then share evenly."""
 
 from __future__ import annotations
 

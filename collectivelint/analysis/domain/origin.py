@@ -1,4 +1,4 @@
-"""Provenance: where the data of a value come from."""
+"""Where the data of a value come from."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Origin(Record):
         averaged: Symbol | Keep | None = KEEP,
         agreed: Agreed | Keep | None = KEEP,
     ) -> Origin:
-        """A copy with other values for these fields; `MADE_HERE` if nothing is left."""
+        """A copy with other values for these fields; `MADE_HERE` where nothing is left to say."""
         found = Origin(
             self.origins if isinstance(origins, Keep) else origins,
             self.shared if isinstance(shared, Keep) else shared,

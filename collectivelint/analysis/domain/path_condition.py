@@ -51,7 +51,7 @@ class PathCondition:
         return PathCondition(outcomes, holding, alternatives)
 
     def outcome(self, condition: Symbol) -> bool | None:
-        """Whether the condition is true or false here; None where neither is known."""
+        """Whether the condition holds here or does not; None where neither is known."""
         inner = condition.positive
         known = self._outcomes.get(inner)
         if known is None and self._outcomes:

@@ -62,7 +62,7 @@ def _put_together(symbol: Symbol) -> tuple[Symbol, ...] | None:
 
 
 def is_joined(symbol: Symbol) -> bool:
-    """Whether a path is built with `os.path.join` or an f-string."""
+    """Whether a text is put together with `os.path.join`, or is an f-string."""
     if symbol.kind == "call":
         return symbol.args[0].kind == "name" and symbol.args[0].head == ("os.path.join",)
     return symbol.kind == "compound" and symbol.head == ("JoinedStr",)
@@ -106,7 +106,7 @@ def is_same(one: Symbol, other: Symbol, known: Mapping[Symbol, Symbol]) -> bool:
 
 
 def is_inside(path: Symbol, folder: Symbol, known: Mapping[Symbol, Symbol]) -> bool:
-    """Whether a path is a folder itself, or is inside it."""
+    """Whether a path is a folder itself, or lies in it."""
     inner, outer = _names(parts(path, known)), _names(parts(folder, known))
     return inner[: len(outer)] == outer and _PARENT not in inner[len(outer) :]
 

@@ -92,7 +92,7 @@ def _times(
 
 
 def _remainders(symbol: Symbol, variables: Mapping[str, Value], depth: int) -> Iterator[Symbol]:
-    """The remainders in an expression and in the expressions its variables were assigned from."""
+    """The remainders in an expression, and in those that its variables were assigned from."""
     found = written(symbol, variables)
     if found.kind == "compound" and found.head == ("Mod",):
         yield found

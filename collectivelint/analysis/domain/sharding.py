@@ -34,7 +34,7 @@ def is_sharding_test(symbol: Symbol) -> bool:
 
 
 def either_test(one: Symbol, other: Symbol) -> Symbol:
-    """The condition that one value or the other is sharded."""
+    """The condition that one thing or the other is sharded."""
     return operation(_TEST, tuple(dict.fromkeys((*one.args, *other.args))))
 
 

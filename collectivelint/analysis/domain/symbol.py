@@ -111,7 +111,7 @@ class Symbol:
         return any(inner is part for inner in self.walk())
 
     def walk(self) -> Iterator[Symbol]:
-        """The symbol and all symbols in it, each once, itself first."""
+        """The symbols in it, each once, itself first."""
         seen: set[Symbol] = {self}
         pending = [self]
         while pending:
@@ -143,7 +143,7 @@ def make(kind: Kind, head: tuple[object, ...], args: tuple[Symbol, ...] = ()) ->
 
 
 def _opaque(symbol: Symbol) -> Symbol:
-    """A symbol named by the digest of its structure, and still a function of its parameters, whatever their names."""
+    """A symbol named by its structure, and still a function of its parameters, whatever they are called."""
     order: dict[str, Symbol] = {}
     digest = _shape(symbol, order, {})
     found = make("opaque", (digest, symbol.has_place), tuple(order.values()))

@@ -62,7 +62,7 @@ class Uniformity(Record):
         present: Symbol | Keep | None = KEEP,
         equal_where: Symbol | Keep | None = KEEP,
     ) -> Uniformity:
-        """A copy with other values for these fields; `UNIFORM` if nothing is left."""
+        """A copy with other values for these fields; `UNIFORM` where nothing is left to say."""
         found = Uniformity(
             self.varies if isinstance(varies, Keep) else varies,
             self.causes if isinstance(causes, Keep) else causes,

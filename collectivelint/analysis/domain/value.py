@@ -243,7 +243,7 @@ class Value(Record):
         whole: frozenset[Symbol] | Keep = KEEP,
         index_of: Symbol | Keep | None = KEEP,
     ) -> Value:
-        """A copy with another length."""
+        """A copy of another length."""
         return self.but(extent=self.extent.but(uneven, unordered, size_of, length, whole, index_of))
 
     def sourced(

@@ -1,4 +1,4 @@
-"""What interpreting a function leaves behind for the rules."""
+"""Records that the interpretation of a function leaves for the rules."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ class GroupInReach(Record):
 
 
 class ApiCall(Record):
-    """A call of something the catalogue knows, seen in one function. `local_names`: what is bound there already.
+    """A call of a catalogue API in one function. `local_names`: the names that are bound there already.
 
     `values` and `exprs` are the arguments by parameter. `guards` are the conditions around it in this function that
-    differ between ranks, `turns` the values that the loops around it run over; `used` says that its result is, and
-    `conditional` that it stands under any condition, `alone` that a condition on ranks leads to it. `conditions` are those
-    that are true where it stands, also where an `assert` or an exit before it says so.
+    differ between ranks, `turns` the values that the loops around it iterate over. `used`: its result is used;
+    `conditional`: it is under some condition; `alone`: a condition on ranks leads to it. `conditions` are those that
+    are true there, also by an earlier `assert` or exit.
     """
 
     __slots__ = (
@@ -150,7 +150,7 @@ class ApiCall(Record):
 
     @property
     def is_distributed(self) -> bool:
-        """Whether it is something that only makes sense among several ranks."""
+        """Whether the call only makes sense with several ranks."""
         return self.api.category not in ("function", "loader")
 
 
@@ -171,8 +171,8 @@ class Invariant(Record):
 class HelperCall(Record):
     """A call of a function of the program that passes groups, or a root, on to collectives.
 
-    `groups` are the parameters that it uses as groups, `roots` those that it uses as a root; `given` those of all its
-    parameters that the call fills.
+    `groups` are the parameters that it uses as groups, `roots` those that it uses as a root; `given` maps the
+    parameters that the call sets to their values.
     """
 
     __slots__ = ("call", "callee", "events", "function", "given", "groups", "in_reach", "roots", "statement")
@@ -219,9 +219,9 @@ class HelperCall(Record):
 
 
 class Registration(Record):
-    """A function of the program handed over to be called some other time: `kind` says when.
+    """A function of the program registered to be called later: `kind` says when.
 
-    `some_ranks`: a condition that differs between ranks leads there.
+    `some_ranks`: the registration is under a condition that differs between ranks.
     """
 
     __slots__ = ("function", "kind", "some_ranks", "span", "statement", "target")
@@ -251,10 +251,10 @@ NoteKind: TypeAlias = Literal[
 
 
 class Note(Record):
-    """Something a rule may want to know of; `causes` say where it comes from.
+    """An observation for the rules; `causes` say where it comes from.
 
-    `exprs` are the expressions it is about, `callee` the function of the program that is called. `alone`: not all ranks get
-    here, because of a condition on ranks.
+    `exprs` are the expressions concerned, `callee` the called function of the program. `alone`: a condition on ranks
+    leads here, so not all ranks reach it.
     """
 
     __slots__ = ("alone", "callee", "causes", "exprs", "function", "kind", "span", "statement")
@@ -284,7 +284,7 @@ class Note(Record):
 
 
 def misplaced(call: ApiCall) -> str | None:
-    """The parameter of a collective, not its group, that is given a group."""
+    """The parameter of a collective, other than its group, that receives a group."""
     role = call.api.roles.get("group")
     for name, value in call.values.items():
         if name in (role, "self") or value.reference.meaning != "group" or value.constant is None:
