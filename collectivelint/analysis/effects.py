@@ -212,7 +212,7 @@ def catches_around_yield(item: Item) -> bool:
 
 
 def is_choice(item: Item) -> bool:
-    """Whether the item is a choice: `walk` into these alone stays within one turn of the loop around."""
+    """Whether the item is a choice: `walk` that enters choices alone stays within one iteration of the loop around."""
     return isinstance(item, Choice)
 
 

@@ -145,9 +145,9 @@ def _disorder(guard: Guard, one: Term, two: Term) -> Iterator[Divergence]:
 
 
 def _meets(guard: Guard, event: Event, *, holds: bool, term: Term | None) -> bool:
-    """Whether ranks of one and the same group stand on both sides of the condition.
+    """Whether ranks of the same group are on both sides of the condition.
 
-    `term` is what the function does to all groups; None where ranks of both sides are known to have collectives.
+    `term` is the function's term for all groups; None where ranks of both sides are known to have collectives.
     """
     if event.group is WORLD or not guard.varies.isdisjoint(_axes(event.group)):
         return True

@@ -199,7 +199,7 @@ def _may_create(facts: FunctionFacts, name: Symbol) -> bool:
 
 
 def _around(facts: FunctionFacts, event: Event) -> frozenset[Symbol]:
-    """The conditions that a collective stands under."""
+    """The conditions around a collective."""
 
     def inside(item: Item, number: int, known: frozenset[Symbol]) -> frozenset[Symbol]:
         if not isinstance(item, Choice):

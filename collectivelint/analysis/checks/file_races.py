@@ -167,7 +167,7 @@ def _left_before(block: Block, span: Span) -> Iterator[Expr]:
 
 
 def conditions_around(function: Function, span: Span) -> list[Expr]:
-    """The conditions of this function that a place stands under."""
+    """The conditions of this function around a place."""
     return [branch.test for branch in _branches(function.body) if branch.span.contains(span)]
 
 

@@ -136,7 +136,7 @@ def _on_all_ranks(facts: FunctionFacts, use: PathUse, callers: Iterable[Function
 
 
 def _is_one_of_many(facts: FunctionFacts, use: PathUse, at: Span) -> bool:
-    """Whether a path is one of those that a loop runs over, which the ranks may have shared out."""
+    """Whether a path is one of those that a loop iterates over, which the ranks may have divided among themselves."""
     loops = [part for part in statements(facts.function.body) if isinstance(part, Loop) and part.span.contains(at)]
     return any(made_in(use.path, facts.function, loop.span) for loop in loops)
 

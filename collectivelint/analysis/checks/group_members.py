@@ -34,7 +34,7 @@ _MOST_STEPS: Final = 4
 
 
 def members_of(api: Api, call: Call, function: Function, catalog: Catalog, *, once: bool) -> Members:
-    """The ranks in the groups that a call of a constructor makes; `once`: it stands in no loop."""
+    """The ranks in the groups that a constructor call makes; `once`: the call is in no loop."""
     words = dict(call.keywords)
     if api.params[:1] != ("ranks",):
         return "all" if _has_one_dimension(api, call) else "each"

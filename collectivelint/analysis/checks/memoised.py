@@ -66,7 +66,7 @@ def made_before(term: Term, event: Event, maker: Function, place: Span, conditio
 
 
 def conditions_of(term: Term, event: Event) -> _Conditions:
-    """The conditions that an event of a term stands under."""
+    """The conditions around an event of a term."""
 
     def inside(item: Item, number: int, around: _Conditions) -> _Conditions:
         return around | {(item.guard, number == 0)} if isinstance(item, Choice) else around

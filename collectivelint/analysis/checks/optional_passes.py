@@ -186,6 +186,6 @@ def _with_statements(block: Block) -> Iterator[tuple[Span, Call]]:
 
 
 def _arguments(call: Call) -> frozenset[str]:
-    """The names that stand among the arguments of a call."""
+    """The names in the arguments of a call."""
     given = (*call.args, *(value for _, value in call.keywords))
     return frozenset(name for value in given if (name := plain(value)) is not None)

@@ -104,7 +104,7 @@ def _loops_around(block: Block, span: Span) -> Iterator[Loop]:
 
 
 def _container(iterable: Expr) -> Name | Attribute | None:
-    """The dict that a loop runs over: `d`, `d.keys()`, `d.items()`, `list(d)`."""
+    """The dict that a loop iterates over: `d`, `d.keys()`, `d.items()`, `list(d)`."""
     match iterable:
         case Call(function=Name(id="list" | "tuple"), args=(inner,)):
             return _container(inner)

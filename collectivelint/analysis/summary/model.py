@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class GroupInReach(Record):
-    """An expression that names a group where a call stands: `text` as source, and where its value comes from.
+    """An expression that names a group at a call site: `text` is its source, `origin` where its value comes from.
 
-    `owner` is the mesh that it is a group of, `dims` the names of that mesh's dimensions, if they are known. Where not
-    `certain`, nothing says which dimension is meant, and the text is none to write. `optional`: it may be None.
+    `owner` is the mesh that the group belongs to, `dims` the names of that mesh's dimensions, if they are known. Unless
+    `certain`, it is unknown which dimension is meant, and the text cannot be used in a fix. `optional`: it may be None.
     `everyone`: it has all ranks.
     """
 
@@ -145,7 +145,7 @@ class ApiCall(Record):
 
     @property
     def span(self) -> Span:
-        """Where the call stands."""
+        """The location of the call."""
         return self.call.span
 
     @property
@@ -214,7 +214,7 @@ class HelperCall(Record):
 
     @property
     def span(self) -> Span:
-        """Where the call stands."""
+        """The location of the call."""
         return self.call.span
 
 

@@ -234,12 +234,12 @@ class Summary(Record):
 
 
 class ClassFacts(Record):
-    """What the text of a class says, without interpreting it.
+    """The source-level facts of a class, read without interpreting it.
 
     `assigned`: attribute -> the methods that assign it on `self`; `handlers`: the methods that it registers as signal
-    handlers, with where they stand; `filled`: attribute -> the methods that add something to it, or set an entry of it;
+    handlers, with the place; `filled`: attribute -> the methods that add something to it, or set an entry of it;
     `by_others`: attribute -> functions of its file that assign it on a parameter of this class, with that parameter;
-    `tested`: attribute -> the classes outside the program that it is asked to be an object of.
+    `tested`: attribute -> the classes outside the program of which it is tested to be an instance.
     """
 
     __slots__ = ("assigned", "by_others", "filled", "handlers", "tested")

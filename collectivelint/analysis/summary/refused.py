@@ -50,7 +50,7 @@ def refused(function: Function, term: Term, attributes: Mapping[str, Value]) -> 
 
 
 def attributes_in(condition: Symbol) -> frozenset[str]:
-    """The attributes of parameters that a condition speaks of."""
+    """The attributes of parameters in a condition."""
     return frozenset(
         str(part.head[0])
         for part in condition.walk()

@@ -1,4 +1,4 @@
-"""Branching: conditions taken apart into atoms, and variables put together again after the arms."""
+"""Branching: conditions split into atoms, and variables joined after the arms."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ class Assuming:
         self._condition = condition
 
     def __enter__(self) -> None:
-        """Narrow the variables that the condition speaks of."""
+        """Narrow the variables that the condition mentions."""
         variables = self._frame.variables
         self._narrowed = {name: (variables[name], value) for name, value in equal(variables, self._condition)}
         for name, (_, value) in self._narrowed.items():
