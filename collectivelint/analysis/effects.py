@@ -1,4 +1,4 @@
-"""The algebra of effect terms: taken apart and put together again by walks, folds and maps."""
+"""The algebra of effect terms: walks, folds and maps over them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def parts(item: Item) -> tuple[Term, ...]:
 
 
 def with_parts(item: Item, inner: Sequence[Term]) -> Item:
-    """The item with other terms inside; the very same item where all items in them are those that it has."""
+    """The item with other terms inside; the same object if none of their items changed."""
     if all(len(new) == len(old) and all(map(is_, new, old)) for new, old in zip(inner, parts(item), strict=True)):
         return item
     if isinstance(item, Choice):
@@ -73,9 +73,9 @@ def with_parts(item: Item, inner: Sequence[Term]) -> Item:
 
 
 def walk(term: Term, into: Callable[[Item], bool] | None = None) -> list[Item]:
-    """All items of a term in order of appearance, those that contain others first.
+    """All items of a term in order of appearance, outer items first.
 
-    What is inside an item comes only if `into` says so; without it, everything.
+    With `into`, only the items for which it is true are entered; without it, all are.
     """
     # A stack of its own, since chains of conditions are deeper than Python's; a list, since generators are slow where compiled.
     found: list[Item] = []
@@ -110,9 +110,9 @@ def fold(
     sequence: Callable[[list[_Result]], _Result],
     into: Callable[[Item], bool] | None = None,
 ) -> _Result:
-    """A term from the inside out: `each` gives the result of an item from those of its parts, `sequence` that of a term.
+    """Fold a term from the inside out: `each` combines an item with its parts' results, `sequence` a term's items.
 
-    An item that `into` says no of has no parts.
+    An item for which `into` is false counts as having no parts.
     """
     # A stack of its own, since chains of conditions are deeper than Python's: the item around (None at the top), its terms
     # that are still to come, the results of those before, the term at hand, where in it, and the results so far.
@@ -144,10 +144,10 @@ def map_term(
     into: Callable[[Item], bool] | None = None,
     finish: Callable[[Term], Term] | None = None,
 ) -> Term:
-    """A term with each item replaced by what `change` makes of it, from the inside out.
+    """A term with each item replaced by the result of `change`, from the inside out.
 
-    An item that `into` says no of is changed as a whole. `finish` is applied to each of the terms that come out. What
-    is not changed are the same items.
+    An item for which `into` is false is not entered. `finish` is applied to each resulting term. Unchanged items stay
+    the same objects.
     """
 
     def each(item: Item, inner: tuple[Term, ...]) -> Term:
@@ -173,7 +173,7 @@ def events(term: Term) -> Iterator[Event]:
 
 
 def decided_by(item: Item) -> Guard | None:
-    """The condition that decides between the arms of a choice, or about the number of turns of a loop."""
+    """The condition that decides a choice, or the number of iterations of a loop."""
     if isinstance(item, Choice):
         return item.guard
     return item.trips if isinstance(item, Repeat) else None
@@ -200,22 +200,22 @@ def size(term: Term) -> int:
 
 
 def matters(term: Term) -> bool:
-    """Whether there is a collective in the term, or one may come in: with an argument, or where a failure is caught around it."""
+    """Whether a term has a collective or may get one: from a function argument or a `try` around a `yield`."""
     return any(isinstance(item, (Event, Deferred)) or catches_around_yield(item) for item in walk(term))
 
 
 def catches_around_yield(item: Item) -> bool:
-    """Whether a generator catches here what may fail on one rank while it has yielded."""
+    """Whether a generator catches, around its `yield`, a failure that may happen on a single rank."""
     if not isinstance(item, Choice) or not item.guard.varies or item.guard.symbol.kind != "caught":
         return False
     return any(isinstance(inner, Yielded) for inner in walk(item.orelse, is_choice))
 
 
 def is_choice(item: Item) -> bool:
-    """Whether the item is a choice: `walk` into these alone stays within one turn of the loop around."""
+    """Whether the item is a choice: `walk` that enters choices alone stays within one iteration of the loop around."""
     return isinstance(item, Choice)
 
 
 def exits(term: Term) -> bool:
-    """Whether an arm of the term, not of a loop in it, ends the function or the turn of the loop around it."""
+    """Whether an arm of the term, outside its loops, ends the function or the current iteration of its loop."""
     return any(isinstance(item, Leave) for item in walk(term, is_choice))

@@ -1,4 +1,4 @@
-"""From the facts of functions to what diverges in them: found in their terms, less what the program shows to be harmless."""
+"""Judgement: the divergences in each function's term, minus those that the program shows to be harmless."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class Known(Protocol):
-    """What is known of a program."""
+    """What the judgement needs to know of a program."""
 
     @property
     def program(self) -> Program:
@@ -45,7 +45,7 @@ class Known(Protocol):
 
     @property
     def catalog(self) -> Catalog:
-        """What is known of libraries."""
+        """The catalogue of libraries."""
 
     @property
     def functions(self) -> list[FunctionFacts]:
@@ -55,10 +55,10 @@ class Known(Protocol):
         """The facts of a function."""
 
     def facts_for(self, path: str, target: Target) -> FunctionFacts | None:
-        """The facts of a function that an answer about another file rests on."""
+        """The facts of a function that findings about file `path` depend on."""
 
     def functions_for(self, path: str, other: str) -> Mapping[str, Function]:
-        """The functions of another file, as they are written, that an answer about a file rests on."""
+        """The functions of another file, in source form, that findings about a file depend on."""
 
     def calls_in(self, path: str, name: str) -> Sequence[tuple[Function, Call]]:
         """The calls of anything of this name in one file."""
@@ -68,7 +68,7 @@ class Known(Protocol):
 
 
 def diverging(known: Known) -> Iterator[tuple[FunctionFacts, Divergence]]:
-    """The divergences of each function, the surest one of each place."""
+    """The divergences of each function; for each place the one with the highest confidence."""
     for facts in known.functions:
         term = _whole_term(known, facts)
         if not term:
@@ -110,7 +110,7 @@ def diverging(known: Known) -> Iterator[tuple[FunctionFacts, Divergence]]:
 
 
 def _is_made_before(known: Known, facts: FunctionFacts, term: Term, event: Event) -> bool:
-    """Whether an event makes a group that all ranks have made by then."""
+    """Whether an event makes a group that all ranks have already made."""
     if event.kind != "create" or not event.chain:
         return False
     maker = known.facts_for(facts.function.path, Target("function", event.path, event.function))
@@ -120,7 +120,7 @@ def _is_made_before(known: Known, facts: FunctionFacts, term: Term, event: Event
 
 
 def _is_of_one_rank(known: Known, facts: FunctionFacts, divergence: Divergence) -> bool:
-    """Whether only the ranks that a condition on ranks selects have the group of a collective, by how its file binds it."""
+    """Whether a collective's group exists only on the ranks that a condition selects, by where its file assigns it."""
     group = divergence.event.group
     while group.kind == "subscript":
         group = group.args[0]
@@ -133,14 +133,14 @@ def _is_of_one_rank(known: Known, facts: FunctionFacts, divergence: Divergence) 
 
 
 def _is_told_apart(known: Known, facts: FunctionFacts, divergence: Divergence) -> bool:
-    """Whether a nested function is used in one way on each side of the condition of a divergence in it."""
+    """Whether the enclosing function uses a nested function on both sides of the condition of a divergence in it."""
     outer, is_nested, _ = facts.function.qualname.rpartition(".<locals>.")
     around = known.facts(Target("function", facts.function.path, outer)) if is_nested else None
     return around is not None and is_told_apart(around.function, facts.function, divergence.guard)
 
 
 def _refused(known: Known, function: Function, setters: Callable[[str], tuple[str, ...]]) -> Iterator[Symbol]:
-    """The configurations that the constructor of a method's class raises in: they are those of no object."""
+    """The conditions under which the class's constructor raises: no object exists in such a configuration."""
     names = {f"{function.owner}.{name}" for name in CONSTRUCTORS}
     if function.owner is None or function.qualname in names:
         return
@@ -152,7 +152,7 @@ def _refused(known: Known, function: Function, setters: Callable[[str], tuple[st
 
 
 def _where_not(never: Sequence[Symbol], term: Term) -> Term:
-    """What of a term is left where none of some conditions holds."""
+    """The term where all of the conditions `never` are false."""
     known = ANYWHERE
     for condition in never:
         known = known.given(condition, holds=False)
@@ -178,7 +178,7 @@ def _callers(known: Known, facts: FunctionFacts) -> Iterator[FunctionFacts]:
 
 
 def _whole_term(known: Known, facts: FunctionFacts) -> Term:
-    """The term to judge: a context manager's two halves belong together, what one side skips the other makes up."""
+    """The term to judge: `__enter__` and `__exit__` together, since one half may make up for what the other skips."""
     name, _, method = facts.function.qualname.rpartition(".")
     if method in ("__exit__", "__aexit__"):
         return ()
@@ -189,7 +189,7 @@ def _whole_term(known: Known, facts: FunctionFacts) -> Term:
 
 
 def _returned(term: Term) -> Term:
-    """The term of a function that goes on in another one wherever it returns."""
+    """The term with its returns removed, so that another term can follow it."""
 
     def went_on(item: Item) -> Term:
         return () if isinstance(item, Leave) and item.kind == "return" else (item,)

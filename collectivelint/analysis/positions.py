@@ -1,4 +1,4 @@
-"""Where the items of a term stand: what is around each, and which collectives come after a call."""
+"""Positions of the items of a term: what encloses each, and which collectives come after a call."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _Split: TypeAlias = "tuple[list[Event], list[Event] | None]"
 def within(
     term: Term, context: _Context, inside: Callable[[Item, int, _Context], _Context]
 ) -> Iterator[tuple[Item, _Context]]:
-    """All items of a term in order of appearance, each with the context it stands in.
+    """All items of a term in order of appearance, each with its context.
 
-    `context` is that of the term; `inside` gives that of a part of an item from the item, the number of the part (see
+    `context` is the context of the term; `inside` computes that of a part from the item, the number of the part (see
     `parts`) and the context of the item.
     """
     pending = [(item, context) for item in reversed(term)]
@@ -46,7 +46,7 @@ def terms(term: Term) -> Iterator[Term]:
 
 
 def following(term: Term, span: Span) -> list[Event]:
-    """The collectives that may come after the one of a call, on its way and not on another arm."""
+    """The collectives that may follow those of the call at `span` on the same path, not in another arm."""
     return fold(term, lambda item, inner: _split_item(item, inner, span), _split_sequence)[1] or []
 
 

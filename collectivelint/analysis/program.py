@@ -45,7 +45,7 @@ def _interpreted(context: Interprocedural, function: Function, closure: Mapping[
 
 
 class Analysis:
-    """What the rules ask. Facts of a function are computed when first needed and kept."""
+    """The analysis as the rules query it. Facts of a function are computed when first needed and cached."""
 
     def __init__(
         self,
@@ -85,11 +85,11 @@ class Analysis:
 
     @property
     def unsettled(self) -> frozenset[tuple[str, ...]]:
-        """The facts of circles that still changed when their iteration was given up."""
+        """Facts of recursive circles whose iteration was given up before they stopped changing."""
         return frozenset(self._whole.solver.unsettled)
 
     def about(self, paths: Iterable[str]) -> Analysis:
-        """The same for other files; what is known of functions is shared."""
+        """The same analysis for other files; facts of functions are shared."""
         other = copy(self)
         for name in ("functions", "outside_tests", "_divergences"):
             other.__dict__.pop(name, None)
@@ -102,7 +102,7 @@ class Analysis:
         return self._whole.is_configured
 
     def forget(self, paths: Collection[str], renamed: Collection[str]) -> None:
-        """Forget what rests on the functions of these files, or on the names of the `renamed` ones; and what rules have read."""
+        """Forget facts that depend on these files' functions or names of `renamed` files; and what the rules read."""
         sweep()
         self._whole.forget(paths, renamed)
         self._read, self._looked = defaultdict(set), defaultdict(int)
@@ -116,7 +116,7 @@ class Analysis:
 
     @cached_property
     def outside_tests(self) -> list[FunctionFacts]:
-        """Those of them that stand in no file of tests."""
+        """The facts of every function that is not in a test file."""
         tests = {path for path in self.paths if is_test(path)}
         return [facts for facts in self.functions if facts.function.path not in tests]
 
@@ -129,9 +129,9 @@ class Analysis:
                 yield facts
 
     def rests_on(self, path: str, cut: Container[str]) -> tuple[int, set[Key]]:
-        """What the answers about a file rest on: the files looked at, as bits, and facts of other files that were read.
+        """The dependencies of the findings about a file: the files read, as bits, and the facts of other files.
 
-        Facts of files in `cut` stand for all that they rest on themselves.
+        For files in `cut`, the fact stands for its own dependencies.
         """
         solver, program = self._whole.solver, self.program
         looked = program.bits[path] | program.body(path) | self._looked[path]
@@ -165,7 +165,7 @@ class Analysis:
             yield from facts.calls
 
     def calls_of(self, path: str) -> Iterator[ApiCall]:
-        """Those of one file, whether or not it was asked about."""
+        """The catalogue calls of one file, whether or not it is one of `paths`."""
         for facts in self._of(path):
             yield from facts.calls
 
@@ -178,7 +178,7 @@ class Analysis:
         return None
 
     def distributed(self, *, explicit: bool = False) -> set[str]:
-        """Those of these files that have something to do with several ranks; `explicit`: not only through a framework."""
+        """The files with distributed calls; `explicit`: not counting those that a framework makes implicitly."""
         skipped = ("implicit",) if explicit else ()
         return {call.function.path for call in self.calls() if call.is_distributed and call.api.category not in skipped}
 
@@ -205,7 +205,7 @@ class Analysis:
         return self._whole.setters(owner, name)
 
     def dimension(self, call: ApiCall) -> str | None:
-        """The dimension of the parallelism that the group of a call is, as far as its name or its accessor says."""
+        """The parallelism dimension of a call's group, by the group's name or accessor; None where they do not say."""
         match call.group_expr:
             case Call(function=function):
                 name = plain(function)
@@ -224,7 +224,7 @@ class Analysis:
         return shown(call.group.symbol) if named else None
 
     def fallen(self) -> Iterator[tuple[FunctionFacts, Guard, Span, Event]]:
-        """Exceptions that some ranks alone run into, each with a collective that lies ahead of the others."""
+        """Exceptions in a final `else` that only some ranks reach, each with a later collective of the other ranks."""
         for facts in self.functions:
             for guard, span in facts.fallen:
                 ahead = [event for event in events(facts.term) if event.place[0].line > span.line]
@@ -232,7 +232,7 @@ class Analysis:
                     yield facts, guard, span, ahead[0]
 
     def unordered_loops(self) -> Iterator[tuple[FunctionFacts, Repeat, Event]]:
-        """Every loop over a set whose order the collectives follow, with the first one, in the function where the two meet."""
+        """Every loop over a set whose collectives follow its order, with the first one, in the function with both."""
         for facts in self.functions:
             reported: set[object] = set()
             for loop in repeats(facts.term):
@@ -244,7 +244,7 @@ class Analysis:
                     yield facts, loop, event
 
     def _is_callees(self, path: str, event: Event, loop: Repeat) -> bool:
-        """Whether the function that is called here has the loop over this set itself."""
+        """Whether the callee contains the loop over this set itself."""
         if not event.chain:
             return False
         below = event.chain[1] if len(event.chain) > 1 else event
@@ -252,7 +252,7 @@ class Analysis:
         return callee is not None and any(inner.unordered == loop.unordered for inner in repeats(callee.term))
 
     def registered(self) -> Iterator[tuple[FunctionFacts, Registration, Event]]:
-        """Everything that is called some other time and reaches a collective, with the first one."""
+        """Threads, signal and exit handlers and finalisers that reach a collective, with the first one."""
         for facts in self.functions:
             function = facts.function
             if function.owner is not None and function.qualname.endswith(".__del__"):
@@ -270,7 +270,7 @@ class Analysis:
                     yield facts, registration, event
 
     def _is_made_before(self, facts: FunctionFacts, event: Event, place: Span) -> bool:
-        """Whether an event makes a group that all ranks have when they get to a place of a function."""
+        """Whether an event makes a group that all ranks have made when they reach a place of a function."""
         made_in = Target("function", event.path, event.function)
         maker = self.facts_for(facts.function.path, made_in) if event.kind == "create" else None
         if maker is None or not keeps(maker.function, event):
@@ -282,12 +282,12 @@ class Analysis:
         return self._whole.facts(target)
 
     def facts_for(self, path: str, target: Target) -> FunctionFacts | None:
-        """The facts of a function that an answer about another file rests on."""
+        """The facts of a function that findings about file `path` depend on."""
         self._read[path].add(("function", target.path, target.name))
         return self.facts(target)
 
     def functions_for(self, path: str, other: str) -> Mapping[str, Function]:
-        """The functions of another file, as they are written, that an answer about a file rests on."""
+        """The functions of another file, in source form, that findings about a file depend on."""
         self._looked[path] |= self.program.bits[other] | self.program.body(other)
         return self.program.functions(other)
 

@@ -35,13 +35,13 @@ class CallSite(Record):
 
 
 class Event(Record):
-    """One collective. `chain` are the calls that lead to it from the function whose term it stands in.
+    """One collective. `chain` are the calls that lead to it from the function whose term it is in.
 
-    `kind`: "implicit" is a call that runs collectives inside, "create" one that makes a group, which every rank has to
-    call; "init" is nothing to report but the birth of the default group, which has only the ranks that get here. `why`
-    says of an implicit one what it does that every rank has to take part in. `data` are the parameters and the elements of
-    loops that its arguments come from. `api` is its name in the catalogue where it is a collective in some programs only,
-    `confidence` how sure it is that it is one in this program.
+    `kind`: "implicit" is a call that runs collectives inside; "create" is one that makes a group and that every rank
+    has to call; "init" is never reported: it marks the start of the default group, which has only the ranks that reach
+    it. `why` says what an implicit one does that needs every rank. `data` are the parameters and loop elements that its
+    arguments come from. `api` is its catalogue name if it is a collective in some programs only, `confidence` how sure
+    that is in this program.
     """
 
     __slots__ = (
@@ -113,12 +113,12 @@ class Event(Record):
 
     @property
     def place(self) -> tuple[Span, Span]:
-        """Span and statement of what the function whose term this is does itself: the first call, or the collective."""
+        """Span and statement of the item in the function whose term this is: the first call, or the collective."""
         return (self.chain[0].span, self.chain[0].statement) if self.chain else (self.span, self.statement)
 
     @property
     def token(self) -> tuple[str, Symbol, str]:
-        """What has to be equal for two ranks to meet in a collective; frameworks have calls of one name."""
+        """What has to be equal for two ranks' collectives to match; `why` separates framework calls of one name."""
         return (self.op, self.group, self.why)
 
 
@@ -137,10 +137,10 @@ class Choice(Record):
 
 
 class Repeat(Record):
-    """A loop; loops over equal `symbol` make equally many turns.
+    """A loop; loops with equal `symbol` make equally many iterations.
 
-    `trips` says what the number of turns depends on where that differs between ranks. Of one whose collectives depend on the
-    element at hand, `unordered` is the set whose order it follows, and `over` names the parameter that it runs over.
+    `trips` is the guard of the number of iterations where it differs between ranks. If its collectives depend on the
+    current element, `unordered` is the set whose order it follows, and `over` the parameter that it iterates over.
     """
 
     __slots__ = ("body", "over", "symbol", "trips", "unordered")
@@ -168,10 +168,10 @@ class Repeat(Record):
 
 
 class Leave(Record):
-    """The function (return, raise) or the turn of a loop (break, continue) ends here.
+    """The end of the function (return, raise) or of the current loop iteration (break, continue).
 
-    `refused`: it returns because what it was asked for cannot be done. `again`: a handler returns what the function gives
-    when it is called again. `span` is that of a statement of the function whose term this is; `raised` has the names of the
+    `refused`: it returns because the request cannot be fulfilled. `again`: a handler returns the result of calling its
+    function again. `span` is that of a statement of the function whose term this is; `raised` has the names of the
     class of an exception and of its bases, where they are known.
     """
 
@@ -199,7 +199,7 @@ class Leave(Record):
 
 
 class Fails(Record):
-    """Here something may fail on one rank alone; only terms inside `try` have these."""
+    """A point that may fail on a single rank; only terms inside `try` have these."""
 
     __slots__ = ("cause",)
 
@@ -220,9 +220,9 @@ class Yielded(Record):
 
 
 class Deferred(Record):
-    """A call of what was passed for a parameter, or with `method` of a method that it has where it is a wrapped model.
+    """A call of a function argument, or, with `method`, of a method of an argument that is a wrapped model.
 
-    `site` is where it stands, `chain` are the calls that lead there, `modes` the context managers around it that matter.
+    `site` is the call site, `chain` are the calls that lead there, `modes` the relevant context managers around it.
     """
 
     __slots__ = ("chain", "method", "modes", "parameter", "site")

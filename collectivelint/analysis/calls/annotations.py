@@ -1,4 +1,4 @@
-"""What an annotation says is believed: it takes the place of what the analysis would find out itself."""
+"""Annotations, in comments or the configuration: what they declare replaces what the analysis would infer."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def declared(frame: Frame, value: Value, annotation: Annotation, span: Span) -> 
 
 
 def declared_collective(frame: Frame, expr: Call, annotation: Annotation) -> Value:
-    """A call that every rank of a group has to make, whatever is inside; its result is the same on all of them."""
+    """Treat a call that is annotated as a collective as one event; its result is the same on all ranks."""
     name = (plain(expr.function) or "the call").rpartition(".")[2]
     where = (frame.path, frame.function.qualname, expr.span, frame.statement)
     frame.emit(Event(name, axis_of(annotation.axis), False, *where))

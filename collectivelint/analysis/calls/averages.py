@@ -1,4 +1,4 @@
-"""Averages over a group: what has been summed over one and is divided by the size of another, or the other way round."""
+"""Averages over a group: a sum over one group that is divided by the size of another, or the reverse."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DIVIDING: Final = frozenset({"div", "div_", "true_divide", "true_divide_", "divi
 
 
 def divided(frame: Frame, span: Span, number: Value, divisor: Value, quotient: Value) -> Value:
-    """A quotient, by whose size it is if that is one of a group; noted where the number is a sum over another one."""
+    """The quotient, marked as averaged if the divisor is a group's size; noted if the sum is over another group."""
     group, summed = divisor.extent.size_of, number.origin.summed
     if group is None:
         return _of(quotient)
@@ -33,7 +33,7 @@ def divided(frame: Frame, span: Span, number: Value, divisor: Value, quotient: V
 
 
 def reduced(frame: Frame, expr: Call, api: Api, values: Mapping[str, Value], name: str, buffer: Value) -> Value:
-    """What a reduction leaves in the buffer that it is given as `name`: a sum over its group, unless it had been one before."""
+    """The buffer argument `name` after a reduction: marked as a sum over the group unless it was one before."""
     given, known = values.get(api.roles.get("group", "")), values[name]
     if given is None or api.operation != "all_reduce" or not _is_sum(values.get(api.roles.get("op", ""))):
         return buffer
@@ -57,7 +57,7 @@ def _of(value: Value, summed: Symbol | None = None, averaged: Symbol | None = No
 
 
 def _is_sum(op: Value | None) -> bool:
-    """Whether a reduction adds; that is what it does where it is not told."""
+    """Whether the reduction operation is SUM, which is also the default if `op` is not given."""
     if op is None:
         return True
     last = op.symbol.head[-1] if op.symbol.head else ""
@@ -65,7 +65,7 @@ def _is_sum(op: Value | None) -> bool:
 
 
 def _differ(one: Symbol, other: Symbol) -> bool:
-    """Whether two groups are not the same; two that are not all ranks may well be one under two names."""
+    """Whether two groups are known to differ; two sub-groups may be one group under two names."""
     return one is not other and WORLD in (one, other)
 
 

@@ -1,4 +1,4 @@
-"""Calls of what the catalogue knows: the event they are, the value they have, and what is kept of them for the rules."""
+"""Calls of catalogue APIs: the events they emit, the values they return, and what is recorded of them for the rules."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def known(frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value], keywords: dict[str, Value]) -> Value:
-    """A call of an API of the catalogue."""
+    """Interpret a call of a catalogue API and return its result."""
     params = api.params
     exprs: dict[str, Expr] = {}
     values: dict[str, Value] = {}
@@ -101,7 +101,7 @@ def known(frame: Frame, expr: Call, api: Api, callee: Value, args: list[Value], 
 
 
 def iterated(frame: Frame, container: Expr, value: Value, span: Span) -> None:
-    """A loop begins to run over something: of some objects every rank has to."""
+    """Run the `__iter__` of a container when a loop begins: for some catalogue classes it is a collective."""
     api = (
         frame.context.catalog.apis.get(f"{value.reference.kind}.__iter__") if value.reference.kind is not None else None
     )
@@ -111,7 +111,7 @@ def iterated(frame: Frame, container: Expr, value: Value, span: Span) -> None:
 
 
 def _mesh(api: Api, values: Mapping[str, Value]) -> Symbol:
-    """The group of what runs on a mesh: one that is named, or that of this tensor or of this model's parameters."""
+    """The group of a call on a mesh: the `device_mesh` argument, or the mesh of the tensor or model it is called on."""
     named = values.get("device_mesh")
     if named is not None and named.constant is UNKNOWN:
         return named.symbol
@@ -128,7 +128,7 @@ _EVENTS: Final[Mapping[str, Literal["collective", "implicit", "create", "init"]]
 
 
 def _effect(frame: Frame, expr: Call, api: Api, key: Symbol, group: Value | None, values: Mapping[str, Value]) -> None:
-    """The event that a call of an API is, if it is one."""
+    """Emit the event of a call of a catalogue API, if it is a collective or makes a group."""
     kind = _EVENTS.get(api.category)
     if api.operation == "init":
         kind = "init"
@@ -180,7 +180,7 @@ def _note(
     exprs: Mapping[str, Expr],
     values: Mapping[str, Value],
 ) -> None:
-    """Keep a call for the rules, once: the middle of `a < f() < b`, and the body of a loop, are looked at twice."""
+    """Record a call for the rules, once: the middle of `a < f() < b`, and the body of a loop, are evaluated twice."""
     if api.category == "registration":
         _register(frame, expr, api, values)
     role = api.roles.get("group")
@@ -230,6 +230,6 @@ def _register(frame: Frame, expr: Call, api: Api, values: Mapping[str, Value]) -
 
 
 def note_roots(frame: Frame, values: list[Value]) -> None:
-    """Note which parameters of this function are given to a collective as its root."""
+    """Note which parameters of this function are passed to a collective as its root."""
     found = [value.given_as for value in values if value.given_as is not None]
     frame.facts.roots = tuple(dict.fromkeys((*frame.facts.roots, *found)))

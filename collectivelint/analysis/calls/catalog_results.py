@@ -1,4 +1,4 @@
-"""The values of calls of what the catalogue knows."""
+"""The results of calls of catalogue APIs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def result_of(frame: Frame, expr: Call, api: Api, key: Symbol, values: Mapping[str, Value]) -> Value:
-    """What a call of an API for the ranks of the group `key` gives, with these arguments by parameter."""
+    """The result of a call of a catalogue API on the group `key`; `values` are the arguments by parameter name."""
     symbol = symbols.operation(api.op, [value.symbol for value in values.values()], values)
     if "return" in api.uniform or "return" in api.receives:
         return Value(frame.fresh(api.op, expr.span)).sourced(origins=(frame.cause("received", expr.span),))
@@ -106,7 +106,7 @@ def _is_function(value: Value) -> bool:
 
 
 def _translated(symbol: Symbol, axis: Symbol, key: Symbol, rank: Value | None) -> Value:
-    """A rank under another number: the result differs between ranks as `rank` does, whatever the group `key`."""
+    """A translated rank (group rank to global rank or back): it varies as `rank` does, whatever the group `key`."""
     if rank is None:
         return Value(symbol)
     found = flow(symbol, (rank,))

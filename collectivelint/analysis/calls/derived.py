@@ -1,4 +1,4 @@
-"""Methods that a program defines below a class of a framework, called on an object that only is known to be one of that class."""
+"""Methods that the program defines in subclasses of a framework class, called on an object of that framework class."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def methods_below(frame: Frame, kind: str, name: str) -> list[Target]:
-    """The methods of this name in the classes of the program below the class `kind` of the catalogue, under any of its names."""
+    """The methods of this name in the program's subclasses of the catalogue class `kind`, under any of its names."""
     catalog, program = frame.context.catalog, frame.context.program
     if catalog.classes.get(kind) != "object" or name.startswith("__"):
         return []

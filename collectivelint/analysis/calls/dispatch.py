@@ -170,7 +170,7 @@ def _is_applied(expr: Call, target: Target) -> bool:
 
 
 def _shared(frame: Frame, name: str, args: Sequence[Value], keywords: Mapping[str, Value]) -> tuple[Cause, ...]:
-    """Why a loader has more batches on some ranks: it was given a share of the items that is larger there."""
+    """The causes for a `DataLoader` having more batches on some ranks: its data set is a larger share there."""
     items = args[0] if args else keywords.get("dataset")
     if items is None or not name.endswith("DataLoader"):
         return ()
@@ -186,7 +186,7 @@ def _may_fail(frame: Frame, receiver: Value, name: str) -> bool:
 
 
 def _inherited(frame: Frame, expr: Call, callee: Value, args: list[Value], keywords: dict[str, Value]) -> None:
-    """A method that overrides one of a library, which is called all the same: a metric's `compute` gathers first."""
+    """Also run the wrapping library method that a method overrides: a metric's `compute` gathers first."""
     instance = (
         callee.reference.receiver.reference.instance
         if callee.reference.receiver is not None and callee.reference.receiver.reference.kind != SUPER
@@ -202,12 +202,12 @@ def _inherited(frame: Frame, expr: Call, callee: Value, args: list[Value], keywo
 
 
 def _likely(targets: list[Target]) -> list[Target]:
-    """The methods to follow: of too many only the class's own."""
+    """The methods to follow; if there are too many overrides, only the one of the class itself."""
     return targets if len(targets) <= _MOST_TARGETS else targets[:1]
 
 
 def _is_own(value: Value) -> bool:
-    """Whether it is a function of the program. What `partial` gives to others' functions would be lost."""
+    """Whether it is a function of the program; for others the arguments bound by `partial` would be lost."""
     return value.reference.target is not None and value.reference.target.kind == "function"
 
 

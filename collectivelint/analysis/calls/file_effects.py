@@ -1,4 +1,4 @@
-"""Paths that several ranks use: what a function does to them, and where one rank may come between two steps of another."""
+"""Paths that several ranks use: what a function does to them, and where another rank may interleave."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def note_use(frame: Frame, expr: Call, callee: Value, args: Sequence[Value], keywords: Mapping[str, Value]) -> None:
-    """Keep a call that does something to a path, once."""
+    """Record a call that uses a path, once."""
     if callee.reference.target is not None and callee.reference.target.kind == "external":
         name, owner = callee.reference.target.name, None
     elif (
@@ -113,7 +113,7 @@ def note_use(frame: Frame, expr: Call, callee: Value, args: Sequence[Value], key
 
 
 def note_writing(frame: Frame, expr: Call, callee: FunctionFacts, arguments: Mapping[str, Value]) -> None:
-    """Keep a call of a function of the program that writes to a path."""
+    """Record a call of a function of the program that writes to a path."""
     writing = callee.writing
     if writing is None or callee.events:
         return
@@ -139,9 +139,9 @@ def note_writing(frame: Frame, expr: Call, callee: FunctionFacts, arguments: Map
 
 
 def _may_select(frame: Frame, function: Function, decorator: Expr) -> bool:
-    """Whether a decorator may run a function on one rank: `@utils.rank_zero_only`, `@rank_zero_only(default=0)`.
+    """Whether a decorator may run a function on one rank only: `@utils.rank_zero_only`, `@rank_zero_only(default=0)`.
 
-    Of one of the program that is called with the function it is known, and has been looked at.
+    A plain decorator that the program itself defines cannot: it has been interpreted with the function.
     """
     name = plain(decorator.function if isinstance(decorator, Call) else decorator) or ""
     if name.rpartition(".")[2] in frame.context.catalog.plain_decorators:
@@ -151,7 +151,7 @@ def _may_select(frame: Frame, function: Function, decorator: Expr) -> bool:
 
 
 def note_whole(frame: Frame, expr: Call, callee: FunctionFacts, arguments: Mapping[str, Value]) -> None:
-    """Keep a call that passes a part of a sharded model to a function which writes it as if it were the whole."""
+    """Record a call that passes part of a sharded model to a function which writes it as if it were the whole model."""
     for name, where in callee.whole:
         value = arguments.get(name)
         if value is None:
@@ -170,21 +170,21 @@ def note_whole(frame: Frame, expr: Call, callee: FunctionFacts, arguments: Mappi
 
 
 def opens_new(given: Sequence[Value], keywords: Mapping[str, Value]) -> bool:
-    """`open(path, "w")`: the file is there afterwards. `given` are the arguments after the path."""
+    """`open(path, "w")`: whether it creates the file. `given` are the arguments after the path."""
     mode = keywords.get("mode") or (given[0] if given else None)
     return mode is not None and isinstance(mode.constant, str) and not {"w", "a", "x"}.isdisjoint(mode.constant)
 
 
 def opens_old(given: Sequence[Value], keywords: Mapping[str, Value]) -> bool:
-    """`open(path)`, `open(path, "rb")`: the file is read."""
+    """`open(path)`, `open(path, "rb")`: whether it reads the file."""
     mode = keywords.get("mode") or (given[0] if given else None)
     return mode is None or (isinstance(mode.constant, str) and {"w", "a", "x", "+"}.isdisjoint(mode.constant))
 
 
 def _is_tolerant(frame: Frame, owner: Expr, name: str, keywords: Mapping[str, Value]) -> bool:
-    """Whether a method of an object that another file makes is tolerant there unless told otherwise.
+    """Whether a method is tolerant (`exist_ok=True`) by default, judged by the file its object is imported from.
 
-    Of an object of no known class: `files.makedirs(path)`, where each `makedirs` of that file has `exist_ok=True`.
+    For an object of unknown class, as in `files.makedirs(path)`: every `makedirs` in that file has to default to it.
     """
     target = frame.context.program.resolve(frame.path, plain(owner) or "")
     if target is None or target.kind == "external" or not target.path:
@@ -202,5 +202,5 @@ _TOLERANT: Final = ("exist_ok", "missing_ok", "ignore_errors")
 
 
 def tolerates(keywords: Mapping[str, Value]) -> bool:
-    """`makedirs(exist_ok=True)` by all ranks: what is there already, or is gone already, is no error."""
+    """Whether existing (or already removed) files are no error: `makedirs(exist_ok=True)` on all ranks."""
     return any(name in keywords and keywords[name].constant is True for name in _TOLERANT)

@@ -1,4 +1,4 @@
-"""Calls of the catalogue that run a function they are given, on every rank or on one, before the ranks meet."""
+"""Catalogue calls that run a function passed to them, on every rank or on one, before the ranks synchronise."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ def run_given(
     *,
     bound: bool,
 ) -> None:
-    """Run the function that is given as the parameter `runs` of a row; `run` is how calls are run.
+    """Run the function passed as the parameter that the catalogue row calls `runs`; `run` interprets a call.
 
-    What stands behind it is passed on, where it is the last parameter. `bound`: it is a method of an instance.
+    If it is the last parameter, the arguments after it are passed on to it. `bound`: the call is a method of an
+    instance.
     """
     params = api.params[1:] if bound and api.params[:1] == ("self",) else api.params
     if expr.spread or api.runs is None or api.runs not in params:

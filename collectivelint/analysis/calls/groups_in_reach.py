@@ -1,4 +1,4 @@
-"""Which groups have a name where a call stands, and how each is written there."""
+"""The groups that have a name at a call site, and the expression for each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def in_reach(frame: Frame) -> tuple[GroupInReach, ...]:
-    """The groups and meshes that have a name where the frame stands."""
+    """The groups and meshes that have a name at the current statement."""
     found: dict[str, GroupInReach] = {}
 
     def consider(text: str, value: Value, origin: str) -> None:

@@ -1,4 +1,4 @@
-"""Library calls that iterate over a part of what they are given, or over all of it: how many elements that is on this rank."""
+"""Library calls that iterate over all or part of a container: the number of elements on this rank."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _AFTER_A_FUNCTION: Final = ("builtins.filter", "builtins.map")
 
 
 def _of_rank(value: Value) -> tuple[Cause, ...]:
-    """Why a value differs between ranks, if it does so by their numbers."""
+    """The causes of a value that differs between ranks, if one of them is the rank number; else none."""
     causes = value.uniformity.causes
     return causes if value.uniformity.varies and any(cause.kind == "rank" for cause in causes) else ()
 

@@ -1,4 +1,4 @@
-"""Calls of what is neither in the program nor in the catalogue: builtins, methods of anything, functions of others."""
+"""Calls outside the program and the catalogue: builtins, methods of unknown objects, functions of other libraries."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _PURE: Final = frozenset(
 
 
 def unknown(frame: Frame, expr: Call, callee: Value, values: list[Value]) -> Value:
-    """Something outside the program and the catalogue: data flows through, ranks only through what is pure."""
+    """An unmodelled call: provenance flows from arguments to result, rank variance only through pure builtins."""
     symbol = symbols.call(callee.symbol, [value.symbol for value in values])
     if callee.reference.target is not None and callee.reference.target.name in _PURE:
         return _pure(frame, expr, callee.reference.target.name.removeprefix("builtins."), symbol, values)
@@ -76,7 +76,7 @@ def unknown(frame: Frame, expr: Call, callee: Value, values: list[Value]) -> Val
 
 
 def _note_handed(frame: Frame, values: Iterable[Value]) -> None:
-    """Keep the functions of the program that something else may call."""
+    """Record the functions of the program that are passed to unmodelled code, which may call them."""
     for value in values:
         target, runs = value.reference.target, value.reference.runs
         found: object = runs or (target if target is not None and target.kind == "function" else None)
@@ -85,7 +85,7 @@ def _note_handed(frame: Frame, values: Iterable[Value]) -> None:
 
 
 def _external(frame: Frame, expr: Call, name: str, found: Value, values: list[Value]) -> Value:
-    """A function of a library: `found` is what is known of any function."""
+    """The result of a library function; `found` is the default result of an unmodelled call."""
     catalog = frame.context.catalog
     if found.origin.sharded is not None and not name.startswith(_COPYING):
         # It may well gather the parts.
@@ -113,7 +113,7 @@ def _external(frame: Frame, expr: Call, name: str, found: Value, values: list[Va
 
 
 def _size_of(shape: Value) -> Symbol | None:
-    """The group whose size the first dimension of a shape is, or a multiple of it."""
+    """The group whose size the first dimension of a shape equals or is a multiple of."""
     first = shape.reference.parts[0] if shape.reference.parts else shape
     return first.extent.size_of
 
@@ -125,7 +125,7 @@ _COPYING: Final = ("builtins.", "copy.", "collections.", "torch.optim.")
 
 
 def share_of(values: Iterable[Value]) -> Length | None:
-    """The first of the values that is one rank's share of something."""
+    """The length of the first of the values that is one rank's share of a whole."""
     return next(
         (
             value.extent.length
@@ -137,7 +137,7 @@ def share_of(values: Iterable[Value]) -> Length | None:
 
 
 def _pure(frame: Frame, expr: Call, name: str, symbol: Symbol, values: list[Value]) -> Value:
-    """A builtin whose result is computed from its arguments and nothing else."""
+    """The result of a pure builtin, computed from its arguments alone."""
     found = flow(symbol, values)
     first = values[0] if values else Value(symbol)
     if name in ("min", "max") and len(values) == 1 and not expr.keywords:
@@ -211,7 +211,7 @@ def _element(container: Symbol) -> Symbol:
 
 
 def _of_disk(value: Value) -> Cause | None:
-    """Where the file system was asked for what is in a container."""
+    """The cause if the contents of a container come from the file system; else None."""
     return next(
         (cause for cause in (*value.extent.uneven, *value.uniformity.causes) if cause.kind == "file system"), None
     )

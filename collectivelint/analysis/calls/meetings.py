@@ -1,4 +1,4 @@
-"""Where the ranks of a group meet on the way through a function: its synchronous collectives, in order with its uses of paths."""
+"""Synchronisation points of a function: its synchronous collectives, in order with its uses of paths."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _TOLD_APART: Final = frozenset({"name", "parameter", "place", "global"})
 
 
 def meet(frame: Frame, group: Symbol) -> None:
-    """All ranks of a group that get here wait for each other."""
+    """Record that all ranks of a group synchronise here."""
     _add(frame, Meeting(group, doubts(frame, frame.conditions)))
 
 
 def meet_in_both(frame: Frame, start: int, middle: int) -> None:
-    """What stands in both arms of a condition is met whatever holds; the arms' meetings begin at `start` and at `middle`."""
+    """Record groups that synchronise in both arms of a condition; the arms' meetings begin at `start` and `middle`."""
     then, orelse = frame.facts.meetings[start:middle], frame.facts.meetings[middle:]
     for group in {meeting.group: None for meeting in then}:
         if any(other.group is group for other in orelse):
@@ -43,7 +43,10 @@ def meet_in_call(
     values: Mapping[str, Value],
     part: slice = _WHOLE,
 ) -> list[int]:
-    """Meet where the callee does, in `part` of it. How many meetings there are here after none of those, one, two ..."""
+    """Record the callee's synchronisation points, or a `part` of them.
+
+    Returns a list: entry i is the number of meetings recorded in the caller after the first i of the callee's.
+    """
     counts = [len(frame.facts.meetings)]
     for meeting in callee.meetings[part]:
         given = values.get(meeting.group.parameter or "")
@@ -56,7 +59,7 @@ def meet_in_call(
 
 
 def _add(frame: Frame, meeting: Meeting, *, once: bool = True) -> None:
-    """Add a meeting; `once`: not if one that takes no more is known since the last use of a path."""
+    """Add a meeting; with `once`, only if no meeting since the last use of a path already covers it."""
     meetings, around = frame.facts.meetings, tuple(frame.conditions)
     known = zip(meetings[frame.last_use :], frame.facts.met_in[frame.last_use :], strict=True)
     if len(meetings) < _MOST and not (
@@ -69,12 +72,12 @@ def _add(frame: Frame, meeting: Meeting, *, once: bool = True) -> None:
 
 
 def _covers(known: Meeting, other: Meeting) -> bool:
-    """Whether the ranks of one meeting have met wherever those of another one do."""
+    """Whether one meeting synchronises the ranks wherever the other one does."""
     return known.group is other.group and all(condition in other.when for condition in known.when)
 
 
 def doubts(frame: Frame, conditions: Iterable[Symbol]) -> tuple[Symbol, ...]:
-    """The conditions that a program may well not fulfil where it runs on several ranks: flags and counts, by their names."""
+    """The conditions that may be false in a run on several ranks: flags and counts, judged by their names."""
     words = frame.context.catalog.several_words
     found = (part for condition in conditions for part in literals(condition) if _is_doubtful(part, words))
     return tuple(dict.fromkeys(found))
@@ -88,7 +91,7 @@ def _is_doubtful(condition: Symbol, words: Collection[str]) -> bool:
 
 
 def _is_flag(condition: Symbol) -> bool:
-    """Whether a condition asks for parameters alone. What objects further down remember is their own affair."""
+    """Whether a condition consists of parameters and constants alone, without attributes of objects."""
     return all(part.kind in ("parameter", "constant", "compare", "not") for part in condition.walk())
 
 
@@ -110,7 +113,7 @@ def _names(symbol: Symbol) -> Iterator[str]:
 
 
 def is_for(met: Symbol, group: Symbol) -> bool:
-    """Whether all ranks of `group` meet where those of another one do."""
+    """Whether a collective on the group `met` may also synchronise all ranks of `group`."""
     if met in (group, WORLD):
         return True
     # Attributes of objects, and the groups of frameworks, may be one group under several names.

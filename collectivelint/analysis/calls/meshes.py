@@ -1,4 +1,4 @@
-"""The dimensions of device meshes, as far as they are written in the program."""
+"""The dimensions of device meshes where the program writes them out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def dims_of(values: Mapping[str, Value]) -> tuple[str, ...] | None:
-    """The names of the dimensions of a mesh that is made with these arguments; empty ones where they have none."""
+    """The names of the dimensions of a mesh made with these arguments; empty strings for dimensions without names."""
     named = values.get("mesh_dim_names")
     if named is not None and named.reference.parts:
         return tuple(part.constant if isinstance(part.constant, str) else "" for part in named.reference.parts)
@@ -25,7 +25,7 @@ def dims_of(values: Mapping[str, Value]) -> tuple[str, ...] | None:
 
 
 def _depth(value: Value) -> int:
-    """How deep a list of lists is nested; 0 where that is not written."""
+    """The nesting depth of a list of lists; 0 where it is not written out."""
     if not value.reference.parts:
         return 0
     first = value.reference.parts[0]

@@ -1,4 +1,4 @@
-"""Options: attributes of an object that is made in reach, set once from constants that its constructor is given."""
+"""Options: attributes of an object made in this function that its constructor sets, once, to constants."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def options_of(
     frame: Frame, constructor: Target, made: Value, expr: Call, args: list[Value], keywords: dict[str, Value]
 ) -> tuple[tuple[str, Symbol], ...]:
-    """The attributes of an object made here that stay the constants which its constructor sets them to."""
+    """The attributes of an object made here that keep the constants its constructor assigns."""
     context, owner = frame.context, made.reference.instance
     facts = context.facts(constructor)
     if facts is None or owner is None or not facts.attributes:
@@ -56,13 +56,13 @@ def options_of(
 
 
 def _names(block: Block, made: Expr) -> list[str]:
-    """What the result of a call is assigned to."""
+    """The names that the result of a call is assigned to."""
     names = [plain(target) for found in assignments(block) if found.value == made for target in found.targets]
     return [name for name in names if name is not None]
 
 
 def _passing(block: Block, made: Expr) -> Iterator[Call]:
-    """The calls that the result of a call is passed to, by a name that it has in this block, or as it is."""
+    """The calls that receive the result of a call, directly or under a name it has in this block."""
     names = _names(block, made)
     for expr in expressions(block):
         if isinstance(expr, Call):

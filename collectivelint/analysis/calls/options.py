@@ -17,13 +17,13 @@ _MOST: Final = 6
 
 
 def asked_of(conditions: Iterable[Symbol]) -> tuple[Symbol, ...]:
-    """The conditions that speak of parameters, and of nothing that only the function knows."""
+    """The conditions on parameters that depend on no local value of the function."""
     found = (part for condition in conditions for part in literals(condition) if part.parameters and not part.has_place)
     return tuple(dict.fromkeys(found))[:_MOST]
 
 
 def literals(condition: Symbol) -> Iterator[Symbol]:
-    """What has to be true, one by one: `not (a or b)` says `not a` and `not b`."""
+    """The literals that all have to be true: `not (a or b)` gives `not a` and `not b`."""
     if condition.kind == "and":
         for part in condition.args:
             yield from literals(part)
@@ -35,7 +35,7 @@ def literals(condition: Symbol) -> Iterator[Symbol]:
 
 
 def resolved(frame: Frame, symbol: Symbol) -> Symbol:
-    """A condition with the attributes of objects that are made in this function as their constructors set them."""
+    """A condition with the attributes of objects made in this function replaced by what their constructors set."""
     match symbol.kind:
         case "not":
             return resolved(frame, symbol.args[0]).negate()

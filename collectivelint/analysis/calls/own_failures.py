@@ -1,4 +1,4 @@
-"""What fails where one rank alone has come to, since it does not find what it looks for."""
+"""Failures of a single rank that uses what it looked up without checking that it was found."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAKING: Final = "new_group"
 
 
 def note_nothing(frame: Frame, value: Value) -> None:
-    """Something is asked of a value that may be None, by what it comes from, and no condition has asked whether it is."""
+    """Note a use of a value that its source says may be None, on a rank alone and without a check."""
     written = value.written
     if written.kind != "call" or not written.args or not frame.alone_here or frame.catching:
         return
@@ -26,14 +26,14 @@ def note_nothing(frame: Frame, value: Value) -> None:
 
 
 def note_element(frame: Frame, value: Value, key: Value) -> None:
-    """The element at a place of a value is taken."""
+    """Note that the element `key` of a value is taken, where the value may be None or empty."""
     note_nothing(frame, value)
     if key.constant in (0, -1) and key.constant is not False:
         note_empty(frame, value)
 
 
 def note_empty(frame: Frame, value: Value) -> None:
-    """An element is taken of what a rank has found on its disk, and no condition has asked whether there is any."""
+    """Note that an element is taken from a list read from this rank's disk, with no check that it is not empty."""
     if frame.alone_here and not frame.catching and any(cause.kind == "file system" for cause in value.extent.uneven):
         _note(frame, value, "empty")
 
@@ -46,7 +46,7 @@ def _note(frame: Frame, value: Value, kind: NoteKind) -> None:
 
 
 def note_never_none(frame: Frame, expr: Compare, left: Value, right: Value) -> None:
-    """`if group is None` right behind `group = new_group(ranks)`: ranks outside have an object there that is not None."""
+    """Note `if group is None` right after `group = new_group(ranks)`: non-members get an object there, not None."""
     made = left.symbol
     if expr.op not in ("is", "==") or right.constant is not None or not left.reference.partial:
         return

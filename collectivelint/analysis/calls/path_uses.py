@@ -1,4 +1,4 @@
-"""What calls do to paths, in order with the collectives: the function's own calls, and those of the functions it calls."""
+"""What calls do to paths, in order with the collectives: the function's own calls and those of its callees."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SEEN: Final = LOOKS | {"read", "given"}
 
 
 def note_path(frame: Frame, expr: Call, use: str, path: Value) -> None:
-    """Keep a call of this function that does something to a path, by its symbol and by what it was assigned from."""
+    """Record a call that uses a path, by the path's symbol and by the expression it was assigned from."""
     _stamp(frame, expr, use, path, alone=frame.alone_here)
     for symbol in dict.fromkeys((path.symbol, path.written, *ways(frame.either, path.symbol))):
         _keep(frame, expr, use, symbol, own=is_own(path))
@@ -41,7 +41,7 @@ def note_path(frame: Frame, expr: Call, use: str, path: Value) -> None:
 
 
 def ways(either: Mapping[Symbol, tuple[Symbol, Symbol]], path: Symbol) -> Iterable[Symbol]:
-    """What a path may be that one of several branches has chosen."""
+    """The paths that a path may be, where branches chose between them."""
     first = parts(path, {})
     found: dict[Symbol, None] = {}
     pending = [*first] if len(first) == 1 else []
@@ -54,7 +54,7 @@ def ways(either: Mapping[Symbol, tuple[Symbol, Symbol]], path: Symbol) -> Iterab
 
 
 def note_given(frame: Frame, expr: Call, name: str, values: Iterable[Value]) -> None:
-    """Keep a call that nothing is known about, where it is passed a path that this function looks for, or its folder."""
+    """Record an unmodelled call that is passed a path which this function looks up, or its folder."""
     catalog = frame.context.catalog
     # The loggers of other libraries are called as any other.
     names = (name, f"methods.{name.rpartition('.')[2]}")
@@ -67,7 +67,7 @@ def note_given(frame: Frame, expr: Call, name: str, values: Iterable[Value]) -> 
 
 
 def _root(path: Symbol) -> Symbol:
-    """The folder that a path begins with; `folder + "_processed"` lies in no folder that is known."""
+    """The folder that a path begins with; `folder + "_processed"` is its own root, since it is not inside `folder`."""
     found = parts(path, {})
     beside = path.kind == "compound" and path.head[0] == "Add" and len(found) > 1 and found[1].kind == "constant"
     return path if beside and not str(found[1].head[1]).startswith("/") else found[0]
@@ -76,7 +76,7 @@ def _root(path: Symbol) -> Symbol:
 def note_paths(
     frame: Frame, expr: Call, callee: FunctionFacts, arguments: Mapping[str, Symbol], values: Mapping[str, Value]
 ) -> None:
-    """Keep what a function of the program does to paths; with a look-up before it, also what functions do that it is passed."""
+    """Record what a callee does to paths; after a look-up, also what functions passed to it do."""
     counts = [len(frame.facts.meetings)]
     for parameter, value in values.items() if frame.looked else ():
         passed = _passed(frame, value)
@@ -93,7 +93,7 @@ def note_paths(
 
 
 def _is_unknown(value: Value, *, called: bool) -> bool:
-    """Whether what is passed is a function that the program does not hold; `called`: it is called at any rate."""
+    """Whether an argument is a function outside the program; `called`: it is known to be called."""
     if value.reference.target is not None:
         name = value.reference.target.name
         return (
@@ -116,7 +116,7 @@ def _passed(frame: Frame, value: Value) -> FunctionFacts | None:
 
 
 def _arguments(function: Value, values: Mapping[str, Value], passed: FunctionFacts) -> dict[str, Symbol]:
-    """What a function that is passed gets for its parameters: `run(f, kwargs={"path": p})`, `run(f, args=(p,))`."""
+    """The arguments of a function that is itself an argument: `run(f, kwargs={"path": p})`, `run(f, args=(p,))`."""
     names = [parameter.name for parameter in passed.function.params]
     found: dict[str, Symbol] = {}
     if function.reference.receiver is not None and names:
@@ -137,7 +137,7 @@ def _arguments(function: Value, values: Mapping[str, Value], passed: FunctionFac
 
 
 def _met_before(callee: FunctionFacts, parameter: str) -> int:
-    """How many collectives a function runs before it calls what it was passed for a parameter."""
+    """The number of collectives that a function runs before it calls its function argument `parameter`."""
     count = 0
     for item in walk(callee.summary):
         if isinstance(item, Deferred) and item.parameter == parameter and not item.method:
@@ -154,7 +154,7 @@ def _inherit(
     counts: Sequence[int],
     values: Mapping[str, Value],
 ) -> None:
-    """Keep the callee's uses of paths; `counts`: how many meetings there are here for each number of its own."""
+    """Record the callee's uses of paths; `counts[i]` is the number of meetings here after i of the callee's."""
     memo: dict[Symbol, Symbol] = {}
     own = {name for name, value in values.items() if is_own(value)}
     stamped = {name for name, value in values.items() if value.origin.stamps}
@@ -182,7 +182,7 @@ def _inherit(
 
 
 def _stamp(frame: Frame, expr: Call, use: str, path: Value, *, alone: bool) -> None:
-    """Keep a use of a path that this rank has named itself."""
+    """Record a use of a path that has this rank's clock reading or random number in its name."""
     for cause in path.origin.stamps:
         frame.facts.stamped.setdefault(Stamped(use, cause, expr.span, alone))
 
@@ -195,7 +195,7 @@ def _keep(frame: Frame, expr: Call, use: str, path: Symbol, *, own: bool = False
 
 
 def _add(frame: Frame, expr: Call, use: PathUse) -> None:
-    """Once: the body of a loop is looked at twice. Where there are no other ranks, none comes in between."""
+    """Record a use of a path once (loop bodies are interpreted twice), unless this is code for a single rank."""
     if len(frame.facts.paths) < (_MOST if use.use in _SEEN else _MOST_CHANGES) and not frame.single_rank:
         frame.facts.paths.setdefault(use.key, (expr.span, use))
         if frame.alone_here:

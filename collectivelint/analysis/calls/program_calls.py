@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 def invoke(
     frame: Frame, targets: Sequence[Target], callee: Value, expr: Call, args: list[Value], keywords: dict[str, Value]
 ) -> Value:
-    """Run the summaries of what the call may run: all overrides of a method, as an undecided choice."""
+    """Apply the summaries of the functions a call may run; several overrides of a method become an undecided choice."""
     results: list[Value] = []
     if frame.context.explaining:
         bound = frozenset(name for name in frame.variables if "." not in name)
@@ -108,7 +108,7 @@ def invoke(
 
 
 def _effect(frame: Frame, target: Target, facts: FunctionFacts) -> Term:
-    """The collectives of a function of the program, as the function that is being interpreted inlines them."""
+    """The effect term of a callee; in a recursion, without the collectives reached through the current function."""
     if not facts.summary or not frame.context.is_recursive(target):
         return facts.summary
     return acyclic(facts.summary, frame.path, frame.function.qualname)
@@ -141,12 +141,12 @@ def _gather(frame: Frame, expr: Call, facts: FunctionFacts, arguments: Mapping[s
 
 
 def evaluate_name(frame: Frame, expr: Expr) -> Value | None:
-    """What a plain name stands for at the moment, if it is assigned here."""
+    """The current value of a plain name, if it is assigned in this function."""
     return frame.variables.get(plain(expr) or "")
 
 
 def is_manager(function: Function) -> bool:
-    """Whether it is a generator that `with` runs."""
+    """Whether the function is a generator used as a context manager."""
     return any((plain(item) or "").rpartition(".")[2] in _MANAGERS for item in function.decorators)
 
 
@@ -154,7 +154,7 @@ _MANAGERS: Final = ("contextmanager", "asynccontextmanager")
 
 
 def _passed(frame: Frame, value: Value, site: CallSite, item: Deferred) -> Term:
-    """What calling a value that was passed as an argument does; the callee calls it with we do not know what."""
+    """The term of a callee's call of its function argument `value`, whose arguments are unknown here."""
     wrapped = wrapper_of(frame, value)
     modes, chain = item.modes | frame.modes, (site, *item.chain)
     if wrapped is not None and wrapped.given is None:
@@ -200,7 +200,7 @@ def _note_helper(
     args: list[Value],
     keywords: Mapping[str, Value],
 ) -> None:
-    """Keep a call of a function that passes a group of its caller on to collectives."""
+    """Record a call of a function that passes a group or a root of its caller on to collectives."""
     own = {parameter.name for parameter in facts.function.params}
     named = dict.fromkeys(event.group.parameter for event in facts.events)
     groups = tuple(name for name in named if name is not None and name in own)
@@ -241,7 +241,7 @@ def _is_static(function: Function) -> bool:
 
 
 def _symbols(arguments: Mapping[str, Value]) -> dict[str, Symbol]:
-    """What stands for each parameter."""
+    """The symbol of the argument for each parameter."""
     return {name: value.symbol for name, value in arguments.items()}
 
 
@@ -293,7 +293,7 @@ def _returned(function: Function, value: Value, arguments: Mapping[str, Value], 
 
 
 def _group_passed(group: Symbol | None, arguments: Mapping[str, Value], known: Mapping[str, Symbol]) -> Symbol | None:
-    """The group of a callee as its caller knows it; None that is passed for it is the default group."""
+    """The caller's group for a group of the callee; None as an argument means the default group."""
     if group is None:
         return None
     argument = arguments.get(group.parameter or "")

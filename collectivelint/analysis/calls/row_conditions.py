@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 def is_none_here(api: Api, values: Mapping[str, Value]) -> bool:
-    """Whether a call with these arguments, by parameter, is none of what its row says that it may be."""
+    """Whether the arguments, by parameter, show that the call is not what its catalogue row describes."""
     if any(holds(condition, values) is True for condition in api.unless):
         return True
     return bool(api.when) and all(holds(condition, values) is False for condition in api.when)
 
 
 def holds(condition: tuple[str, object], values: Mapping[str, Value]) -> bool | None:
-    """Whether an argument is the constant of a condition, or ends with its name (`Mode.DP`); None where that is not known.
+    """Whether an argument is the constant of a condition, or ends with its name (`Mode.DP`); None if that is not known.
 
-    An argument that is not given has another value.
+    For an argument that is not given it is False.
     """
     name, wanted = condition
     value = values.get(name)

@@ -1,4 +1,4 @@
-"""Seeds of random numbers: those that follow are the same on all ranks where the seed is."""
+"""Seeds of random numbers: after a seed that is the same on all ranks, so are the numbers drawn."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def seed(frame: Frame, values: Sequence[Value], span: Span) -> None:
 
 
 def drawn(frame: Frame, name: str, span: Span) -> Value | None:
-    """A random number that is the same on all ranks, or on those that share what the seed is made of; else None."""
+    """A random number that is the same on all ranks that share the seed; None if the seed is not known or varies."""
     # Of all that seeds the numbers of Python, the function that stands beside the one that draws them.
     own = {made for made in frame.context.catalog.seeds if made.rpartition(".")[0] == name.rpartition(".")[0]}
     if not own:
@@ -44,7 +44,7 @@ def drawn(frame: Frame, name: str, span: Span) -> Value | None:
 
 
 def _seeds(block: Block, seeds: Collection[str]) -> bool:
-    """Whether the statements of a module, also those it only runs as a script, seed random numbers with a constant."""
+    """Whether a module's statements, including those under `__main__`, seed random numbers with a constant."""
     for statement in block:
         match statement:
             case Evaluate(value=Call(function=function, args=(Constant(value=value), *_))):

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def asked_of(frame: Frame, function: str, values: Sequence[Value]) -> Symbol | None:
-    """The condition that a call asks for whether its first argument is sharded; None if it asks for something else.
+    """The sharding test that a call performs on its first argument; None if it is no sharding test.
 
-    Of what is known to be sharded it is an ordinary condition.
+    None also if the argument is known to be sharded: then it is an ordinary condition.
     """
     if len(values) != 2 or is_sharded(values[0]) or _is_of_sharded_class(frame, values[0]):
         return None
@@ -44,7 +44,7 @@ def class_asked_of(frame: Frame, kind: Value, known: Value) -> Symbol | None:
 
 
 def _is_sharded_class(frame: Frame, known: Value) -> bool:
-    """Whether it is a class of sharded things, or one of the program that is derived from one."""
+    """Whether it is a class of sharded tensors or models, or a subclass in the program."""
     target = known.reference.target
     if target is None:
         return False

@@ -1,4 +1,4 @@
-"""Models that a framework has wrapped: their passes, and what is made of what comes out of these."""
+"""Models wrapped by a framework: their forward and backward passes, and the values computed from their outputs."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _AROUND: Final = frozenset({"torch.compile", "torch.nn.SyncBatchNorm.convert_syn
 
 
 def wrapper(catalog: Catalog, kind: str | None, group: Symbol, values: Mapping[str, Value]) -> Wrapped | None:
-    """The wrapper that an object of a class of the catalogue is, made with these arguments; None for any other class."""
+    """The wrapper that constructing the catalogue class `kind` with these arguments makes; None for any other class."""
     if kind is None or f"{kind}.{CALL}" not in catalog.apis:
         return None
     options = tuple((name, value.constant) for name, value in values.items() if isinstance(value.constant, bool))
@@ -58,7 +58,7 @@ def wrapper(catalog: Catalog, kind: str | None, group: Symbol, values: Mapping[s
 
 
 def wrapped_with(api: Api, values: list[Value]) -> list[Value]:
-    """What a call gives in the place of its arguments: the models among them are wrapped, and optimizers are not called."""
+    """The results of a call that wraps its arguments: any that may be a model is marked wrapped; constants are not."""
     if api.wrapped is None:
         return values
     model = Wrapped(api.wrapped, WORLD)
@@ -69,7 +69,7 @@ def wrapped_with(api: Api, values: list[Value]) -> list[Value]:
 
 
 def wrapper_of(frame: Frame, value: Value) -> Wrapped | None:
-    """What has wrapped the model that a value is; also where its class is one of the program that does."""
+    """The wrapper of a model, also if its class is the program's own subclass of a wrapper class."""
     if value.reference.wrapped is not None:
         return value.reference.wrapped
     catalog = frame.context.catalog
@@ -84,9 +84,9 @@ def wrapper_of(frame: Frame, value: Value) -> Wrapped | None:
 def run_pass(
     frame: Frame, expr: Call, callee: Value, args: Sequence[Value], keywords: Mapping[str, Value]
 ) -> Wrapped | None:
-    """The event of a call of a wrapped model, of one of its methods, or of `backward` of what has come out of one.
+    """Emit the event of calling a wrapped model, one of its methods, or `backward` on its output.
 
-    The result is what made the pass, if it was one of a model.
+    Returns the wrapper if the call was a forward pass.
     """
     catalog, function = frame.context.catalog, expr.function
     receiver = callee.reference.receiver
@@ -136,7 +136,7 @@ def _emit(frame: Frame, expr: Call, wrapped: Wrapped, method: str) -> None:
 
 
 def _emit_turns(frame: Frame, expr: Call, wrapped: Wrapped, turns: Value | None) -> None:
-    """A call in which the ranks meet as often as a number says; nothing is said of one that is the same on all of them."""
+    """Emit a loop of collectives that runs `turns` times, if that number may differ between ranks."""
     event = None if turns is None or frame.group_destroyed else _event(frame, expr, wrapped, CALL)
     if turns is not None and event is not None:
         trips = trips_of(frame, turns, turns.extent.uneven or turns.uniformity.causes, expr.span)
@@ -184,12 +184,12 @@ def pass_event(
 
 
 def _is_off(api: Api, wrapped: Wrapped) -> bool:
-    """Whether the model was wrapped with an option with which a pass is none."""
+    """Whether the model was wrapped with an option that makes the call run no collective."""
     return any(condition in wrapped.options for condition in api.unless)
 
 
 def sureness(api: Api, modes: frozenset[str]) -> Confidence:
-    """How sure it is that a call is a collective, inside of context managers with the names `modes`."""
+    """The confidence that a call runs a collective inside the context managers `modes`."""
     if api.rare_in & modes:
         return Confidence.LOW
     return Confidence.HIGH if api.confidence is None else confidence_of(api.confidence)
@@ -203,7 +203,7 @@ def modes_of(frame: Frame, expr: Expr) -> frozenset[str]:
 
 
 def asked_of(catalog: Catalog, names: Iterable[str]) -> Wrapped | None:
-    """The wrapper of a model that a program asks to be an object of these classes; None if none of them is one."""
+    """The wrapper that an `isinstance` test against these classes implies; None if none of them wraps models."""
     for name in names:
         kind = catalog.class_of(name)
         if kind is not None and f"{kind}.{CALL}" in catalog.apis:
@@ -212,7 +212,7 @@ def asked_of(catalog: Catalog, names: Iterable[str]) -> Wrapped | None:
 
 
 def group_of(owner: Value, values: Mapping[str, Value]) -> Symbol:
-    """The group that a model is wrapped for, by these arguments: the default one unless there is one of its own."""
+    """The group that a model is wrapped for: from the arguments, else the default group."""
     group = values.get("process_group")
     if group is not None and group.constant is UNKNOWN and not group.reference.parts:
         return group.group_key
@@ -222,7 +222,7 @@ def group_of(owner: Value, values: Mapping[str, Value]) -> Symbol:
 
 
 def passed_on(passed: Wrapped | None, arguments: Mapping[str, Value]) -> Wrapped | None:
-    """What has made the pass that a callee's value comes out of, as its caller knows it."""
+    """The caller's wrapper of the model whose forward pass produced a callee's value."""
     if passed is None or passed.given is None:
         return passed
     argument = arguments.get(passed.given)

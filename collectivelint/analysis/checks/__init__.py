@@ -1,1 +1,1 @@
-"""Questions about finished facts: which collectives some ranks skip, which files ranks race for, which handles are never waited for."""
+"""Checks on finished facts: skipped collectives, races on files, work handles that are never waited for."""

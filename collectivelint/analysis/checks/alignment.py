@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def raises(term: Term) -> bool:
-    """Whether every way through the term ends with an exception, or with a refusal."""
+    """Whether every path through the term ends with an exception, or with a refusal (see `Leave.refused`)."""
     pending = [term]
     while pending:
         current = pending.pop()
@@ -35,7 +35,7 @@ def raises(term: Term) -> bool:
 
 
 def _may_leave(item: Item) -> bool:
-    """Whether some way through an item ends what is around it without an exception."""
+    """Whether some path through an item leaves the enclosing block without an exception."""
     if not isinstance(item, (Choice, Repeat)):
         return False
     ends = ("return",) if isinstance(item, Repeat) else ("return", "break", "continue")
@@ -49,7 +49,7 @@ _Key: TypeAlias = "Callable[[Item], Hashable]"
 
 
 def plain(item: Item) -> Hashable:
-    """Where two ranks meet: the operation and its group."""
+    """The key by which two ranks match in a collective: the operation and its group."""
     return item.token if isinstance(item, Event) else item
 
 
@@ -73,7 +73,7 @@ def tokens(term: Term, key: _Key) -> tuple[Hashable, ...]:
 def same(one: Term, two: Term) -> bool:
     """Whether both run the same collectives in the same structure: whether their `tokens` are equal.
 
-    Of the same items no tokens are made: most of two sides is one object.
+    No tokens are computed for items that are the same object, as most items of two sides are.
     """
     pending = [(one, two)]
     while pending:
@@ -94,7 +94,7 @@ def _structure(term: Term) -> list[Item]:
 
 
 def _alike(one: Item, two: Item) -> bool:
-    """Whether two items are the same collective, the same choice or the same loop, whatever is inside."""
+    """Whether two items are the same collective, or choices or loops on the same condition, whatever their bodies."""
     if isinstance(one, Event) and isinstance(two, Event):
         return one.token == two.token
     if isinstance(one, Repeat) and isinstance(two, Repeat) and _leaves(one.body) != _leaves(two.body):
@@ -103,14 +103,14 @@ def _alike(one: Item, two: Item) -> bool:
 
 
 def _leaves(term: Term) -> frozenset[str]:
-    """In which ways a turn of a loop may be the last one."""
+    """The kinds of exit that may end a loop: "break", "return"."""
     here = {item.kind for item in walk(term, is_choice) if isinstance(item, Leave)}
     anywhere = {item.kind for item in walk(term) if isinstance(item, Leave)}
     return frozenset((here & {"break"}) | (anywhere & {"return"}))
 
 
 class _Difference:
-    """What is left over when two terms have been laid side by side."""
+    """The unmatched collectives of two terms after alignment."""
 
     __slots__ = ("mine", "others", "skipped", "theirs")
 
@@ -126,7 +126,7 @@ class _Difference:
 
 
 def missing(mine: Term, theirs: Term, places: Mapping[int, str]) -> list[Event]:
-    """Collectives of `mine` that have no counterpart in `theirs`; `places` says of those by id where they stand.
+    """Collectives of `mine` that have no counterpart in `theirs`; `places` gives their positions by id.
 
     The sequences are aligned first; within what does not align, equal collectives in another structure (a loop on one
     side, the same calls unrolled on the other) are given the benefit of the doubt.
@@ -148,7 +148,7 @@ def missing(mine: Term, theirs: Term, places: Mapping[int, str]) -> list[Event]:
     shared = {item.guard.symbol for item in walk(left_over) if isinstance(item, Choice)}
 
     def certain(item: Item, inner: tuple[frozenset[int], ...]) -> frozenset[int]:
-        """The ids of the collectives that every rank runs which gets to an item, unless its job ends."""
+        """The ids of the collectives that every rank which reaches an item runs, unless it raises."""
         if isinstance(item, Event):
             return frozenset({id(item)})
         ways = [found for part, found in zip(parts(item), inner, strict=True) if not raises(part)]
@@ -270,7 +270,7 @@ def _joined(results: list[Term]) -> Term:
 
 
 def _merged(item: Item, arms: tuple[Term, ...]) -> Term:
-    """One arm of a choice that makes no difference; `arms` are its own without such choices."""
+    """The single arm of a choice with equal arms; `arms` are its arms without such choices."""
     if not isinstance(item, Choice):
         return (item,)
     then, orelse = arms
@@ -293,5 +293,5 @@ def _same_kind(one: Item, other: Item) -> bool:
 
 
 def without_leaves(term: Sequence[Item]) -> Term:
-    """The term, wherever it ends."""
+    """The term without its exits."""
     return tuple(item for item in term if not isinstance(item, Leave))

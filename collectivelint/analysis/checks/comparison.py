@@ -37,7 +37,7 @@ _Place: TypeAlias = Literal["outside", "arm", "loop", "deep", "foreign"]
 
 
 def divergences(term: Term) -> Iterator[Divergence]:
-    """All divergences in a function's term; of those at one call or collective the one that says most comes first."""
+    """All divergences in a function's term; for each call or collective the most informative one comes first."""
     judged: dict[Symbol, Guard] = {}
     for guard in guards(term):
         if guard.own and guard.varies:
@@ -72,7 +72,7 @@ def surest(found: Iterable[Divergence], evidence: Callable[[Divergence], FileEvi
 
 
 def one_for_each_exit(found: Iterable[Divergence]) -> Iterator[Divergence]:
-    """One divergence for each exit and each loop: repairing its condition repairs whatever the other ranks miss by it."""
+    """One divergence for each exit and each loop: fixing its condition fixes everything that other ranks miss by it."""
     together: dict[object, list[Divergence]] = {}
     for number, divergence in enumerate(found):
         guard = divergence.guard
@@ -129,7 +129,7 @@ def _of_group(term: Term, guard: Guard, group: Symbol, restricted: Restricted) -
 
 
 def _disorder(guard: Guard, one: Term, two: Term) -> Iterator[Divergence]:
-    """The same collectives on both sides, one after the other, but not in the same order."""
+    """A divergence of kind "order": both sides run the same sequence of collectives in another order."""
     mine, theirs = [without_leaves(merged(side, set())) for side in (one, two)]
     one_by_one, others = tokens(mine, plain), tokens(theirs, plain)
     if len(one_by_one) != len(mine) or Counter(one_by_one) != Counter(others):
@@ -145,9 +145,9 @@ def _disorder(guard: Guard, one: Term, two: Term) -> Iterator[Divergence]:
 
 
 def _meets(guard: Guard, event: Event, *, holds: bool, term: Term | None) -> bool:
-    """Whether ranks of one and the same group stand on both sides of the condition.
+    """Whether ranks of the same group are on both sides of the condition.
 
-    `term` is what the function does to all groups; None where ranks of both sides are known to have collectives.
+    `term` is the function's term for all groups; None where ranks of both sides are known to have collectives.
     """
     if event.group is WORLD or not guard.varies.isdisjoint(_axes(event.group)):
         return True
@@ -172,9 +172,9 @@ def _axes(group: Symbol) -> tuple[Symbol, ...]:
 
 
 def _undecided(side: Term, symbol: Symbol, group: Symbol) -> frozenset[int]:
-    """The ids of the items whose surroundings leave a condition open: those that are the same on all ranks do not decide it.
+    """The ids of the items whose enclosing conditions leave `symbol` open; only those equal on all ranks decide it.
 
-    Where there is one rank of the group alone, nothing can differ.
+    Items that only one rank of the group reaches are left out: nothing can differ there.
     """
 
     def inside(item: Item, number: int, known: PathCondition | None) -> PathCondition | None:
@@ -195,7 +195,7 @@ def _undecided(side: Term, symbol: Symbol, group: Symbol) -> frozenset[int]:
 
 
 def _places(term: Term, judged: Guard) -> tuple[dict[int, _Place], dict[int, int]]:
-    """Where each collective stands with regard to the condition, and below how many others, by its id."""
+    """By id of each collective: its position relative to the condition, and the number of other conditions on it."""
     symbol = judged.symbol
     is_of_ranks = any(cause.kind == "rank" for cause in judged.causes)
 
@@ -226,7 +226,7 @@ def _places(term: Term, judged: Guard) -> tuple[dict[int, _Place], dict[int, int
 
 
 def _is_for_none(symbol: Symbol, *, holds: bool) -> bool:
-    """Whether an arm is for an attribute that is None, which the program passes on none the less."""
+    """Whether an arm is reached only where an attribute is None."""
     if symbol.is_negation:
         return _is_for_none(symbol.negate(), holds=not holds)
     asks = symbol.kind == "compare" and symbol.head[0] == "is" and symbol.args[1] is _NONE

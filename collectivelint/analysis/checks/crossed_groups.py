@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def crossed(term: Term, guard: Guard, by_group: Mapping[Symbol, Restricted]) -> Iterator[Divergence]:
-    """The first collective of a group where the other side has one of another group, if each group for itself is in order.
+    """The first collective that is matched by one of another group, where the order within each group agrees.
 
-    Both groups have the same two ranks on the two sides: the one waits in this group for the other, which waits in that
-    group. Of the default group and another one that is sure; two dimensions of a mesh share one rank each.
+    Two ranks on opposite sides belong to both groups: each waits in one group for the other rank, which waits in the
+    other group. For the default group and a sub-group that is certain; two dimensions of a mesh share one rank each.
     """
     if not any(cause.kind == "rank" for cause in guard.causes):
         return

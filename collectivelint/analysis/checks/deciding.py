@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def deciding(term: Term, guard: Guard, event: Event) -> Guard:
-    """`guard`, where it is written next to a collective: the innermost one around it, else the last exit before it."""
+    """`guard` at the place nearest to a collective: the innermost one around it, else the last exit before it."""
     found = _around(term, guard.symbol, event) or _exit_before(term, guard.symbol, event)
     if found is None:
         return guard

@@ -1,4 +1,4 @@
-"""Clocks that only delay: every rank stays in a loop until it has made the collective that the clock lets it reach."""
+"""Conditions on clocks that only delay: every rank stays in a loop until it has run the collective."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def only_delays(facts: FunctionFacts, guard: Guard, setters: Callable[[str], Iterable[str]]) -> bool:
-    """Whether a condition on a clock decides when each turn's collective is made, and not whether it is.
+    """Whether a condition on a clock decides when each iteration's collective runs, and not whether it runs.
 
-    So it is in a `while` loop that is left, or whose condition changes, where a collective is made, and nowhere else.
-    `setters` gives the methods of the function's class that assign an attribute.
+    This is a `while` loop in which a collective runs exactly where the loop ends or its condition changes. `setters`
+    gives the methods of the function's class that assign an attribute.
     """
     if any(cause.kind not in ("clock", "branch") for cause in guard.causes):
         return False
@@ -48,7 +48,7 @@ def only_delays(facts: FunctionFacts, guard: Guard, setters: Callable[[str], Ite
 
 
 def _changed_by_methods(function: Function, names: set[str], setters: Callable[[str], Iterable[str]]) -> set[str]:
-    """The objects in `names` that their methods may change: an attribute of this one only if another method assigns it."""
+    """The objects in `names` that method calls may change; attributes of `self` only if another method assigns them."""
     own = function.params[0].name if function.owner is not None and function.params else None
     found: set[str] = set()
     for name in names:
@@ -69,7 +69,7 @@ def _calls_method(statement: Statement, owners: set[str]) -> bool:
 
 
 def _innermost(block: Block, span: Span) -> Loop | None:
-    """The innermost `while` loop around a place, or whose condition is there, if no `for` loop is between."""
+    """The innermost `while` loop whose body or condition contains a place, with no `for` loop in between."""
     found: Loop | None = None
     for _, statement in _statements(block, ()):
         if isinstance(statement, Loop) and any(
@@ -93,7 +93,7 @@ def _leaves(statement: Statement) -> bool:
 
 
 def _targets(statement: Statement) -> set[str]:
-    """What a statement assigns, as it is written."""
+    """The targets that a statement assigns, as source text."""
     if not isinstance(statement, Assign):
         return set()
     found: set[str] = set()

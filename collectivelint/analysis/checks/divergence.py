@@ -30,12 +30,12 @@ _COUNTED: Final = frozenset({"own data", "loader", "stream", "queue", "poll", "r
 class Divergence(Record):
     """A collective that ranks on one side of `guard` reach and those on the other do not.
 
-    `holds` says whether the ranks for which the condition holds are the ones that reach it; `more` counts further
-    collectives that the same call leads to. Of "order", `other` is the collective the other side runs instead. `files`: what
-    the program shows about the look-ups of files that decide the condition, if nothing else does. `if_sharded`: it runs
-    only where something is sharded that nothing shows to be. `depth` counts the other conditions, open ones, that the
-    ranks which reach it have to pass. `doubted`: something in the program speaks for that the other ranks do come. `further`: what
-    the ranks on the other side miss as well, by the same exit or loop.
+    `holds`: whether the ranks for which the condition is true are the ones that reach it. `more`: how many further
+    collectives the same call leads to. `other`: for "order", the collective that the other side runs instead. `files`:
+    what the program shows about the look-ups of files that decide the condition, if nothing else does. `if_sharded`: it
+    runs only if a value is sharded, which nothing in the program shows. `depth`: how many other open conditions the
+    ranks that reach it have to pass. `doubted`: something in the program suggests that the other ranks reach it too.
+    `further`: what else ranks on the other side miss by the same exit or loop.
     """
 
     __slots__ = (
@@ -88,12 +88,12 @@ class Divergence(Record):
         return Divergence(*same, files, self.if_sharded, self.depth, self.doubted)
 
     def unless_plain(self) -> Divergence:
-        """The same, where it takes something sharded that nothing shows to be."""
+        """The same, marked as running only if a value is sharded, which nothing in the program shows."""
         same = (self.guard, self.event, self.where, self.holds, self.more, self.other)
         return Divergence(*same, self.files, if_sharded=True, depth=self.depth, doubted=self.doubted)
 
     def in_doubt(self) -> Divergence:
-        """The same, where something in the program speaks for that the other ranks do come."""
+        """The same, marked as doubtful: something in the program suggests that the other ranks reach it too."""
         same = (self.guard, self.event, self.where, self.holds, self.more, self.other)
         return Divergence(*same, self.files, self.if_sharded, self.depth, doubted=True)
 
@@ -104,10 +104,10 @@ class Divergence(Record):
 
     @property
     def root(self) -> str:
-        """What it comes from, unless it is a rank: findings of one root are repaired together.
+        """The origin of the condition as text, empty if it is a rank: findings with one root are fixed together.
 
-        What a rank sees of its disk decides one branch; what it did there decides the next one, and so on through the
-        program. Sharing the first decision repairs the others.
+        What a rank sees on its disk decides one branch; what it did there decides the next one, and so on through the
+        program. Sharing the first decision between ranks fixes the others.
         """
         causes = [cause for cause in self.guard.causes if cause.kind != "branch"]
         if not causes or any(cause.kind == "rank" for cause in causes):
@@ -116,11 +116,11 @@ class Divergence(Record):
 
     @property
     def confidence(self) -> Confidence:
-        """How sure it is that ranks differ, and that what they part at is a collective."""
+        """The confidence that ranks differ and that what they differ in is a collective."""
         return min(self._evidence(), self.event.confidence)
 
     def _evidence(self) -> Confidence:
-        """How sure it is that ranks differ: the program shows it, it takes an event, or an unusual environment."""
+        """The confidence that ranks differ: lower if it takes an event or an unusual environment."""
         if self.if_sharded or self.doubted or self.guard.maybe:
             return Confidence.LOW
         if self.files is not None:
@@ -151,7 +151,7 @@ class Divergence(Record):
 
     @property
     def derived(self) -> bool:
-        """Whether it depends on what was set under another condition."""
+        """Whether the condition depends on a variable that was set under another condition."""
         return any(cause.kind == "branch" for cause in self.guard.causes)
 
     @property

@@ -37,9 +37,9 @@ def divergences_of(findings: Findings, code: str) -> Iterator[tuple[FunctionFact
 
 
 def group_exclusions(findings: Findings) -> Iterator[tuple[ApiCall, Divergence]]:
-    """Collectives without a group that only ranks with a certain place in some group reach, through a call.
+    """Collectives without a group that only ranks with a certain position in some group reach, through a call.
 
-    Both stand in one file: what is said of a file must not depend on who else is looked at.
+    The call and the collective are in one file, so that a finding does not depend on which other files are analysed.
     """
     calls: dict[tuple[str, Span], ApiCall] = {}
     for facts, divergence in divergences_of(findings, "CL201"):
@@ -60,7 +60,7 @@ def group_exclusions(findings: Findings) -> Iterator[tuple[ApiCall, Divergence]]
 
 
 def _rule(divergence: Divergence) -> str:
-    """Each divergence has one rule: first by what is reached, then by how, then by why."""
+    """The code of the one rule for a divergence: chosen first by what is reached, then how, then why."""
     if divergence.event.kind == "create":
         return "CL105"
     if divergence.where == "order":
@@ -117,7 +117,7 @@ def condition_text(findings: Findings, divergence: Divergence, *, reached: bool 
 
 
 def loop_text(findings: Findings, divergence: Divergence) -> str:
-    """The loop whose number of turns differs, as it is written."""
+    """The source of the loop whose number of iterations differs."""
     guard = divergence.guard
     if guard.span == divergence.event.place[0]:
         return "the loop inside this call"
@@ -128,7 +128,7 @@ def loop_text(findings: Findings, divergence: Divergence) -> str:
 
 
 def why_text(divergence: Divergence) -> str:
-    """The first cause that is no branch, in words."""
+    """The text of the first cause that is not a branch."""
     for cause in divergence.guard.causes:
         if cause.kind != "branch":
             return cause_text(cause)
@@ -166,7 +166,7 @@ def divergence_trail(divergence: Divergence) -> Iterator[Place]:
 
 
 def sharing_fix(findings: Findings, facts: FunctionFacts, divergence: Divergence) -> FixBuilder:
-    """Shows how the condition would be decided once for all ranks."""
+    """The builder of the fix that decides the condition once for all ranks."""
 
     def build(context: FixContext) -> Fix | None:
         from collectivelint.fixes.sharing import shared_decision
@@ -177,7 +177,7 @@ def sharing_fix(findings: Findings, facts: FunctionFacts, divergence: Divergence
 
 
 def loop_advice(divergence: Divergence) -> str:
-    """How ranks come to make equally many turns."""
+    """The advice for a loop whose number of iterations differs between ranks."""
     if "no agreement" in divergence.kinds:
         return "pass the group in which the ranks agree on the number of iterations"
     return "move it after the loop, or make the same number of iterations on every rank"

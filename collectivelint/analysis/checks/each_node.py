@@ -1,4 +1,4 @@
-"""Paths of the whole job that one rank of each node removes."""
+"""Job-wide paths that one rank of each node removes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHARED: Final = frozenset({"make", "fill", "write", "save"})
 
 
 def removed_on_each_node(facts: FunctionFacts) -> Iterator[tuple[Span, PathUse, PathUse]]:
-    """What one rank of each node removes, with what one rank of the job has put there for all of them."""
+    """Removals by one rank of each node, with the call by which one rank of the job creates the path for all."""
     known = attributes(facts)
     by_job = [
         use
@@ -39,7 +39,7 @@ def removed_on_each_node(facts: FunctionFacts) -> Iterator[tuple[Span, PathUse, 
 
 
 def _is_beside(removed: Symbol, use: PathUse, known: Mapping[Symbol, Symbol]) -> bool:
-    """Whether a path lies in the folder that is used, or is an entry of the folder in which a checkpoint of all ranks lies."""
+    """Whether a path is the used folder, is inside it, or is an entry of the folder with a checkpoint of all ranks."""
     if is_inside(removed, use.path, known):
         return True
     folder = parts(removed, known)[:-1]

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def collectives_beside_subgroups(analysis: Analysis) -> Iterator[tuple[FunctionFacts, Event, Making]]:
-    """For each function of these files that reaches both: a collective of all ranks, and where ranks are left out of a group.
+    """For each function that reaches both: a collective of all ranks, and a call that makes a sub-group.
 
-    A function that reaches both is, or is called by, a program that runs both. Tests are none, and examples only for
-    what stands in examples itself.
+    A function that reaches both belongs to a program that runs both. Test files are skipped; example files count only
+    for collectives in examples themselves.
     """
     leaving = {(made.path, made.span): made for made in analysis.making if made.members == "some"}
     if not leaving:

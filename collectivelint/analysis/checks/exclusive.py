@@ -1,4 +1,4 @@
-"""Places of one function to which no run gets both: what has to hold at one does not at the other."""
+"""Places of one function that no single run reaches both of, because their conditions contradict each other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def exclude(function: Function, test: Expr, site: Span) -> bool:
-    """Whether a condition does not hold in a run that gets to a place: `kind == "full"`, and below `if kind == "sharded":`."""
+    """Whether a condition is false in any run that reaches a place: `kind == "full"` under `if kind == "sharded":`."""
     required = list(_required(test, holds=True))
     around = list(_around(function.body, site))
     changed = {target for item in assignments(function.body) for target in item.targets}
@@ -25,7 +25,7 @@ def exclude(function: Function, test: Expr, site: Span) -> bool:
 
 
 def _around(block: Block, site: Span) -> Iterator[tuple[Expr, bool]]:
-    """What holds at a place, by the conditions that it stands under."""
+    """The conditions around a place, each with its outcome there."""
     for statement in block:
         inside = [arm for arm in blocks(statement) if any(part.span.contains(site) for part in arm)]
         for arm in inside:
@@ -49,7 +49,7 @@ def _required(test: Expr, *, holds: bool) -> Iterator[tuple[Expr, bool]]:
 
 
 def _contradicts(one: tuple[Expr, bool], other: tuple[Expr, bool]) -> bool:
-    """Whether two conditions, each with whether it holds, cannot be so together."""
+    """Whether two conditions, each with its outcome, contradict each other."""
     if one[0] == other[0]:
         return one[1] is not other[1]
     first, second = _equal(*one), _equal(*other)
@@ -57,7 +57,7 @@ def _contradicts(one: tuple[Expr, bool], other: tuple[Expr, bool]) -> bool:
 
 
 def _equal(test: Expr, holds: bool) -> tuple[Expr, object] | None:
-    """The expression that is a constant where a condition is as it is said to be, and that constant."""
+    """The expression, and the constant it equals, if `test` with the outcome `holds` says so; else None."""
     match test:
         case Compare(left=left, op="==", right=Constant(value=value)) if holds:
             return left, value

@@ -1,4 +1,4 @@
-"""What ranks do where a file cannot be read: a healthy shared disk answers all of them alike."""
+"""Divergences where a file cannot be read: with a healthy shared disk, the read fails on all ranks or on none."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _READING: Final = frozenset({"read", "list", "look"})
 def is_failed_read(
     program: Program, catalog: Catalog, divergence: Divergence, functions: Callable[[str], Mapping[str, Function]]
 ) -> bool:
-    """Whether ranks part only where all of them read a file and some cannot: `try: load()`, `except: compute()`.
+    """Whether ranks diverge only because a read by all of them fails on some: `try: load()`, `except: compute()`.
 
-    `functions` gives those of a file, as they are written.
+    `functions` gives the functions of a file in source form.
     """
     if divergence.guard.symbol.positive.kind != "caught":
         return False

@@ -1,4 +1,4 @@
-"""What follows from the answer of a look-up: which condition asks it, and where the path is known to be there."""
+"""Conditions on the result of a file look-up, and the places where the path is known to exist."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def is_asked(facts: FunctionFacts, guard: Guard, site: Span, look: PathUse) -> bool:
-    """Whether a condition asks a look-up itself: it stands there, or in the function, in what a variable of it is assigned."""
+    """Whether a condition depends on a look-up itself: it contains it, or a variable that is assigned from it."""
     if guard.span.contains(site) or any(_both(head, site, guard.span) for head in _heads(facts.function.body)):
         return True
     is_direct = (look.cause.path, look.cause.span) == (facts.function.path, site)
@@ -23,10 +23,10 @@ def is_asked(facts: FunctionFacts, guard: Guard, site: Span, look: PathUse) -> b
 
 
 def is_found(facts: FunctionFacts, guard: Guard, site: Span) -> bool:
-    """Whether a condition, or one around it, asks if a call has found anything: `path = newest(folder)`, `if path is None:`.
+    """Whether this or an enclosing condition tests the call's result: `path = newest(folder)`, `if path is None:`.
 
-    An answer that is compared is an old one by then, and the path a means to it: the epoch to start with, the step to go on
-    from.
+    A result that is only compared counts as outdated by then, and the path as a means to it, such as the epoch or step
+    to resume from.
     """
     tests = [branch.test for branch in branches(facts.function.body) if branch.span.contains(guard.span)]
     asked = {name for test in tests if (name := _whether(test)) is not None}
@@ -35,7 +35,7 @@ def is_found(facts: FunctionFacts, guard: Guard, site: Span) -> bool:
 
 
 def _whether(test: Expr) -> str | None:
-    """The variable of which a condition asks whether it is there, or has anything in it."""
+    """The variable that a condition tests for None or truth."""
     match test:
         case Not(value=value) | Compare(left=value, op="is" | "is not", right=Constant(value=None)):
             return _whether(value)
@@ -61,7 +61,7 @@ def is_guarded(block: Block, guard: Guard, look: Span, site: Span) -> bool:
 
 
 def is_present(block: Block, guard: Guard, look: Span, site: Span) -> bool | None:
-    """Whether what is looked for is there (or not) wherever a place is reached; None where the condition does not say."""
+    """Whether the looked-up path exists (or not) wherever a place is reached; None where the condition does not say."""
     found: bool | None = None
     for branch in branches(block):
         if not _of_answer(branch.test_span, guard, look):
@@ -99,7 +99,7 @@ def _both(head: Span, one: Span, other: Span) -> bool:
 
 
 def _heads(block: Block) -> list[Span]:
-    """The conditions of a block, and what its loops run over."""
+    """The conditions of a block, and the iterables of its loops."""
     loops = [statement.head for statement in statements(block) if isinstance(statement, Loop)]
     return [*loops, *(branch.test_span for branch in branches(block))]
 

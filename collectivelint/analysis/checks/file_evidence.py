@@ -1,4 +1,4 @@
-"""How sure a divergence is whose cause is the file system: a race that the program shows, a file that is polled, or neither."""
+"""Evidence for a divergence caused by the file system: a race that the program shows, a polled file, or neither."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def file_evidence(
 def _race(
     facts: FunctionFacts, guard: Guard, site: Span, look: PathUse, known: Mapping[Symbol, Symbol], event: Event
 ) -> FileEvidence | None:
-    """The first call that changes what is looked for while another rank may not have looked yet."""
+    """The first call that changes the looked-up path while another rank may not have looked it up yet."""
     looked = parts(look.path, known)
     around = _around(facts, event)
     seen = False
@@ -135,9 +135,9 @@ def _race(
 
 
 def _exclude_each_other(one: PathUse, other: PathUse) -> bool:
-    """Whether no rank does both: they stand in the two arms of a condition, `if train: save()` and `else: listdir()`.
+    """Whether no rank does both: they are in the two arms of a condition, `if train: save()` and `else: listdir()`.
 
-    What is asked anew in each turn of a loop may come out differently in the next one.
+    A condition that is evaluated again in each iteration of a loop may have another outcome in the next one.
     """
     return any(
         symbol.negate() in other.when
@@ -147,10 +147,10 @@ def _exclude_each_other(one: PathUse, other: PathUse) -> bool:
 
 
 def _stays_missing(facts: FunctionFacts, guard: Guard, look: PathUse, where: Span) -> bool:
-    """Whether the file that the condition asks for is missing where something else is created in the folder that was listed.
+    """Whether a path created in the listed folder leaves the file that the condition looks up missing.
 
-    `latest = max(folder.iterdir())`, `if (latest / "state.pt").exists(): return`, and then a new folder without that file:
-    a rank that comes upon it finds no more in it than the one that has made it found before.
+    `latest = max(folder.iterdir())`, `if (latest / "state.pt").exists(): return`, and then a new folder without that
+    file: a rank that finds the new folder takes the same branch as the rank that made it.
     """
     body = facts.function.body
     asked = [
@@ -165,7 +165,7 @@ def _stays_missing(facts: FunctionFacts, guard: Guard, look: PathUse, where: Spa
 
 
 def _has_to_be_there(block: Block, guard: Guard, site: Span) -> bool:
-    """Whether those for which a condition holds leave only where a look-up in its arm finds something."""
+    """Whether every exit under the condition is inside a branch taken only where a look-up finds something."""
     for outer in branches(block):
         if not outer.test_span.contains(guard.span):
             continue
@@ -188,7 +188,7 @@ def _exits(block: Block) -> Iterator[Exit]:
 
 
 def _may_create(facts: FunctionFacts, name: Symbol) -> bool:
-    """Whether a function may create something of this name, in whichever folder."""
+    """Whether a function may create a path with this last part, in any folder."""
     created: dict[Span, list[Symbol]] = {}
     for where, use in facts.paths.values():
         if use.use in _CREATING and use.use != "given":
@@ -199,7 +199,7 @@ def _may_create(facts: FunctionFacts, name: Symbol) -> bool:
 
 
 def _around(facts: FunctionFacts, event: Event) -> frozenset[Symbol]:
-    """The conditions that a collective stands under."""
+    """The conditions around a collective."""
 
     def inside(item: Item, number: int, known: frozenset[Symbol]) -> frozenset[Symbol]:
         if not isinstance(item, Choice):
@@ -213,14 +213,14 @@ def _around(facts: FunctionFacts, event: Event) -> frozenset[Symbol]:
 
 
 def _have_met(facts: FunctionFacts, look: PathUse, use: PathUse, group: Symbol, around: frozenset[Symbol]) -> bool:
-    """Whether all ranks of a group meet between two uses of paths, under no conditions but those `around`, or of the two."""
+    """Whether all ranks of a group synchronise between two uses of paths, under no further conditions."""
     start, end = sorted((look.met, use.met))
     known = around.union(look.when, use.when)
     return any(is_for(meeting.group, group) and known.issuperset(meeting.when) for meeting in facts.meetings[start:end])
 
 
 def _is_needed(facts: FunctionFacts, guard: Guard, look: Span, use: PathUse, at: Span) -> bool:
-    """Whether a call that is made where a path is missing comes before any collective, and the path is used afterwards."""
+    """Whether a call made where a path is missing precedes any collective, and the path is used afterwards."""
     if is_present(facts.function.body, guard, look, at) is not False:
         return False
     if any(look < event.place[0] < at for event in events(facts.term)):
@@ -236,14 +236,14 @@ def _is_needed(facts: FunctionFacts, guard: Guard, look: Span, use: PathUse, at:
 
 
 def _holds_both(facts: FunctionFacts, look: Span, where: Span) -> bool:
-    """Whether a place is reached only under the condition that a look-up stands in."""
+    """Whether a place is reached only under the condition that contains a look-up."""
     return any(
         branch.test_span.contains(look) and branch.span.contains(where) for branch in branches(facts.function.body)
     )
 
 
 def _created(facts: FunctionFacts, look: PathUse, known: Mapping[Symbol, Symbol]) -> list[Span]:
-    """Where a path that is looked for is created."""
+    """The places where a looked-up path is created."""
     looked = parts(look.path, known)
     return [
         where

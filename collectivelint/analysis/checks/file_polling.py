@@ -1,4 +1,4 @@
-"""Files that a loop looks for in every turn."""
+"""Files that a loop looks up in every iteration."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 def polling(facts: FunctionFacts, cause: Cause, guard: Guard | None) -> list[tuple[Loop, Span]]:
-    """The loops with collectives in every turn of which a function looks for one and the same path, with where it does.
+    """The loops that look up one path and run collectives in every iteration, each with the place of the look-up.
 
-    `guard` is what the answer decides, if it does so in the function itself.
+    `guard` is the condition that the result decides, if it is in the function itself.
     """
     sites = [(site, use.path) for site, use in facts.paths.values() if use.use in LOOKS and use.cause == cause]
     if not sites:
@@ -43,7 +43,7 @@ def polling(facts: FunctionFacts, cause: Cause, guard: Guard | None) -> list[tup
 
 
 def is_open(facts: FunctionFacts, loop: Loop, site: Span, created: Iterable[Span], event: Event) -> bool:
-    """Whether a path is created in a loop with no collective before the next turn looks for it, at `site`."""
+    """Whether the loop creates the path with no collective before the next iteration's look-up at `site`."""
     places = [
         other.place[0]
         for other in events(facts.term)
@@ -55,7 +55,7 @@ def is_open(facts: FunctionFacts, loop: Loop, site: Span, created: Iterable[Span
 
 
 def made_in(path: Symbol, function: Function, span: Span) -> bool:
-    """Whether a path is made of something that every turn of a loop has another of."""
+    """Whether a path depends on a value that changes with every iteration of a loop."""
     here = (function.path, function.qualname)
     lines = range(span.line - function.first_line, span.end_line - function.first_line + 1)
     places = [inner.head for inner in path.walk() if inner.kind == "place"]
@@ -65,14 +65,14 @@ def made_in(path: Symbol, function: Function, span: Span) -> bool:
 
 
 def _is_element(symbol: Symbol) -> bool:
-    """Whether it is an element of a container, its number or its key, whichever loop runs over that."""
+    """Whether it is an element, an index or a key of a container that some loop iterates over."""
     return (symbol.kind == "operation" and symbol.head[0] == "each") or (
         symbol.kind == "name" and symbol.head[0] in ("number", "key")
     )
 
 
 def _feeds(loop: Loop, site: Span, guard: Guard) -> bool:
-    """Whether a condition is computed from a call in a loop: it stands there, or in what a variable is assigned."""
+    """Whether a condition depends on a call in a loop: it contains it, or a variable assigned from it."""
     tests = [(branch.test, branch.test_span) for branch in branches(loop.body) if branch.test_span.contains(guard.span)]
     tests.append((loop.iterable, loop.head))
     if any(span.contains(site) for _, span in tests):
@@ -103,7 +103,7 @@ def holds(block: Block, site: Span) -> bool:
 
 
 def attributes(facts: FunctionFacts) -> dict[Symbol, Symbol]:
-    """What the function assigns to attributes of its object."""
+    """The assignments of a function to attributes of `self`."""
     function = facts.function
     if function.owner is None or not function.params:
         return {}

@@ -1,4 +1,4 @@
-"""Races on files: a path is looked for that another rank makes or removes at that time."""
+"""Races on files: a path is looked up while another rank creates or removes it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 
 class Race(Record):
-    """A path that is looked for and then made, with nothing that keeps the ranks in step in between.
+    """A path that is looked up and then created, with no synchronisation of the ranks in between.
 
-    "raises": who looks after another rank has made it raises; "twice": all find nothing, and all make it.
+    "raises": a rank that looks after another one has created it raises; "twice": all ranks find nothing, and all create
+    it.
     """
 
     __slots__ = ("kind", "look", "use")
@@ -39,7 +40,7 @@ class Race(Record):
 
 
 def races(facts: FunctionFacts, hints: Collection[str]) -> Iterator[Race]:
-    """The races in one function; a condition with one of the `hints` in its names is taken for one rank's."""
+    """The races in one function; a condition with one of the `hints` in its names counts as selecting one rank."""
     lines = [event.place[0].line for event in events(facts.term)]
     lines += [call.span.line for call in facts.calls if call.api.category in ("collective", "implicit")]
     # Tools make folders as well, in files that also train: the function itself has to be about several ranks.
@@ -73,7 +74,7 @@ def races(facts: FunctionFacts, hints: Collection[str]) -> Iterator[Race]:
 
 
 def _is_in_turn(facts: FunctionFacts, look: FileUse, use: FileUse) -> bool:
-    """Whether some ranks wait in a barrier before they look, and the others run it once they have made the path."""
+    """Whether some ranks wait in a barrier before the look-up, and the others reach it after creating the path."""
     barriers = [call for call in facts.calls if call.api.operation == "barrier" and call.alone and call.guards]
     first = [call.guards[-1] for call in barriers if call.span < look.span]
     second = [call.guards[-1] for call in barriers if use.span < call.span]
@@ -81,14 +82,14 @@ def _is_in_turn(facts: FunctionFacts, look: FileUse, use: FileUse) -> bool:
 
 
 def made_by_callers(race: Race, callers: Iterable[FunctionFacts], hints: Collection[str]) -> bool:
-    """Whether each of the known callers of a function, one at least, has made the path before the function looks for it."""
+    """Whether every known caller (and at least one) has created the path before the function looks it up."""
     harmless = partial(_is_harmless, hints=hints)
     found = [made_before(caller, race.look, harmless) for caller in callers]
     return race.kind == "twice" and bool(found) and all(found)
 
 
 def _is_other_kind(look: FileUse, use: FileUse) -> bool:
-    """Whether a folder is asked for and a file written, or the other way round."""
+    """Whether the look-up asks for a folder and a file is written, or the other way round."""
     asked = look.api.rpartition(".")[2]
     if asked in ("isdir", "is_dir"):
         return use.use == "write" and use.state is not None
@@ -106,7 +107,7 @@ def _kind(asked: Branch, use: FileUse) -> Literal["raises", "twice"] | None:
 
 
 def _listed(facts: FunctionFacts, test: Expr) -> set[Symbol]:
-    """The folders that have something in them where a condition holds, since it lists them."""
+    """The folders that are known not to be empty where a condition that lists them is true."""
     values = test.values if isinstance(test, Logical) and test.op == "and" else (test,)
     asked: set[Span] = set()
     for value in values:
@@ -129,13 +130,13 @@ def _raises(branch: Branch) -> bool:
 
 
 def is_absence(test: Expr) -> bool:
-    """Whether it is a check that the path is not there, whatever else is asked."""
+    """Whether one operand of a condition tests that the path does not exist."""
     values = test.values if isinstance(test, Logical) else (test,)
     return any(isinstance(value, Not) and isinstance(value.value, Call) and _asks(value.value) for value in values)
 
 
 def _is_harmless(test: Expr, hints: Collection[str]) -> bool:
-    """Whether a condition asks for ranks, or whether something is not there yet."""
+    """Whether a condition tests for ranks, or for the absence of a path."""
     return is_absence(test) or _hinted(test, hints)
 
 
@@ -146,7 +147,7 @@ def _asks(call: Call) -> bool:
 
 
 def hinted(function: Function, span: Span, hints: Collection[str]) -> bool:
-    """Whether a condition with a hint in its names stands around a place, or is one under which ranks have left before it."""
+    """Whether a condition with a hint in its names encloses a place, or made ranks leave before it."""
     around = [*conditions_around(function, span), *_left_before(function.body, span)]
     names = {part.id for test in around for part in walk(test) if isinstance(part, Name)}
     # `first = rank == 0 and tp_rank == 0`, and then `if first:`
@@ -166,7 +167,7 @@ def _left_before(block: Block, span: Span) -> Iterator[Expr]:
 
 
 def conditions_around(function: Function, span: Span) -> list[Expr]:
-    """The conditions of this function that a place stands under."""
+    """The conditions of this function around a place."""
     return [branch.test for branch in _branches(function.body) if branch.span.contains(span)]
 
 
@@ -183,13 +184,13 @@ def _values(block: Block) -> Iterator[tuple[str, Expr]]:
 
 
 def is_plain(path: Value) -> bool:
-    """Whether a path is put together here, of nothing that may have a rank in it."""
+    """Whether a path is built here from parts that cannot contain a rank."""
     symbol = path.written
     return not symbol.has_place and all(_is_joining(inner) for inner in symbol.walk())
 
 
 def _is_joining(symbol: Symbol) -> bool:
-    """Whether it puts a path together, if it computes anything."""
+    """Whether an expression computes nothing, or only joins paths."""
     match symbol.kind:
         case "call":
             callee = symbol.args[0]

@@ -1,4 +1,4 @@
-"""Files that ranks use out of turn: one rank writes what others read, or all ranks write what all have read."""
+"""Unsynchronised uses of files: one rank writes what others read, or all ranks write what all have read."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ Kind: TypeAlias = Literal["read", "removed", "rewritten", "made", "unfinished"]
 
 
 class OutOfTurn(Record):
-    """Two uses of a path between which the ranks do not meet, each with the call of the function at hand that leads to it.
+    """Two unsynchronised uses of a path, each with the call in this function that leads to it.
 
-    "read": one rank writes, others read; "removed": one rank removes what others may still use; "rewritten": all ranks read a
-    file and write it anew; "made": one rank makes a folder, others write into it; "unfinished": one rank moves, lists or reads a
-    folder in which other ranks may still write.
+    "read": one rank writes, others read; "removed": one rank removes what others may still use; "rewritten": all ranks
+    read a file and overwrite it; "made": one rank makes a folder, others write into it; "unfinished": one rank moves,
+    lists or reads a folder in which other ranks may still write.
     """
 
     __slots__ = ("at", "first", "kind", "site", "then")
@@ -61,9 +61,9 @@ def out_of_turn(
     waits: Collection[str],
     callers: Callable[[], Iterable[FunctionFacts]] = tuple,
 ) -> Iterator[OutOfTurn]:
-    """The first such pair of each use; a call with one of the words `waits` in its name may let the ranks meet.
+    """The first such pair of each kind; a call with one of the words `waits` in its name may synchronise the ranks.
 
-    `callers` gives the functions that call this one, as far as it is known whether these are about several ranks.
+    `callers` gives the functions that call this one; they show whether it runs on several ranks.
     """
     uses = [(site, use) for site, use in facts.paths.values() if use.use != "given" or _may_make(facts, site, use)]
     if len(uses) < 2:
@@ -86,7 +86,7 @@ def out_of_turn(
 
 
 def _meet_between(facts: FunctionFacts, site: Span, first: PathUse, then: PathUse) -> bool:
-    """Whether ranks meet between two uses, on the way that leads through the first one."""
+    """Whether ranks synchronise between two uses, on the path that leads through the first one."""
     here, arms = facts.arms.get(site), facts.met_in
     if here is None or len(arms) != len(facts.meetings):
         return bool(facts.meetings[first.met : then.met])
@@ -106,7 +106,7 @@ def _may_make(facts: FunctionFacts, site: Span, use: PathUse) -> bool:
 
 
 def _kind(facts: FunctionFacts, site: Span, first: PathUse, at: Span, then: PathUse) -> Kind | None:
-    """What is wrong with two uses of one path, if nothing comes between them."""
+    """The kind of fault of two unsynchronised uses of one path; None if there is none."""
     if then.own:
         # Each rank writes its own file into the folder that one makes.
         made = first.alone and first.use == "make" and not first.own and not then.alone and then.use in _FILLING
@@ -124,7 +124,7 @@ def _kind(facts: FunctionFacts, site: Span, first: PathUse, at: Span, then: Path
 
 
 def _on_all_ranks(facts: FunctionFacts, use: PathUse, callers: Iterable[FunctionFacts]) -> bool:
-    """Whether a function, or one that calls it, is about several ranks, all of which come to a use of a path."""
+    """Whether a function or one of its callers is meant for several ranks, all of which reach a use of a path."""
     if is_about_ranks(facts):
         return True
     return any(
@@ -136,19 +136,19 @@ def _on_all_ranks(facts: FunctionFacts, use: PathUse, callers: Iterable[Function
 
 
 def _is_one_of_many(facts: FunctionFacts, use: PathUse, at: Span) -> bool:
-    """Whether a path is one of those that a loop runs over, which the ranks may have shared out."""
+    """Whether a path is one of those that a loop iterates over, which the ranks may have divided among themselves."""
     loops = [part for part in statements(facts.function.body) if isinstance(part, Loop) and part.span.contains(at)]
     return any(made_in(use.path, facts.function, loop.span) for loop in loops)
 
 
 def is_about_ranks(facts: FunctionFacts) -> bool:
-    """Whether a function itself, not only what it calls, has something that only makes sense among several ranks."""
+    """Whether a function itself, not only its callees, has something that only makes sense with several ranks."""
     direct = any(not event.chain or event.kind == "init" for event in events(facts.term))
     return direct or any(call.is_distributed for call in facts.calls)
 
 
 def _touches(kind: str, first: PathUse, then: PathUse, known: Mapping[Symbol, Symbol]) -> bool:
-    """Whether the second use has to do with what the first one is about."""
+    """Whether the second use affects the path of the first one, as `kind` requires."""
     if kind == "read" and then.use == "list":
         # All ranks may look for other files in the folder; one that is told to takes the folder as it is.
         return then.alone and is_inside(first.path, then.path, known)
@@ -163,7 +163,7 @@ def _touches(kind: str, first: PathUse, then: PathUse, known: Mapping[Symbol, Sy
 
 
 def _is_elsewhere(facts: FunctionFacts, site: Span, at: Span, then: PathUse) -> bool:
-    """Whether ranks get to the second use that the conditions around the first one, of one rank, keep out."""
+    """Whether ranks that the first use's conditions exclude reach the second use."""
     readers, guards = facts.turns.get(at), facts.turns.get(site)
     if guards is None:
         # The condition of the one that writes is further down the calls.
@@ -181,7 +181,7 @@ def _is_elsewhere(facts: FunctionFacts, site: Span, at: Span, then: PathUse) -> 
 
 
 def _decided(facts: FunctionFacts, guard: Guard, site: Span) -> Symbol:
-    """What holds at a place in one of the arms of a condition."""
+    """The outcome of a condition at a place in one of its arms, as a symbol."""
     for branch in branches(facts.function.body):
         if branch.test_span.contains(guard.span) and holds(branch.orelse, site):
             return guard.symbol.negate()
@@ -211,7 +211,7 @@ def _asked(condition: Symbol) -> Symbol | None:
 
 
 def _follows(facts: FunctionFacts, site: Span, at: Span) -> bool:
-    """Whether a rank can come from one place to the other, or two ranks be at both at a time."""
+    """Whether a rank can go from one place to the other, or two ranks can be at both at the same time."""
     turning = {guard.span for guard in (*facts.turns.get(site, ()), *facts.turns.get(at, ()))}
     for statement in statements(facts.function.body):
         if not isinstance(statement, (Branch, Try)) or not statement.span.contains(site):
@@ -236,7 +236,7 @@ def _leaves(block: Block) -> bool:
 
 
 def _may_meet(facts: FunctionFacts, site: Span, at: Span, waits: Collection[str]) -> bool:
-    """Whether something between two places, or around one of them, may let the ranks meet, by its name."""
+    """Whether something between two places, or around one of them, has a name that suggests synchronisation."""
     body = facts.function.body
     around = [
         item
@@ -265,7 +265,7 @@ def _is_hinted(facts: FunctionFacts, at: Span, hints: Collection[str]) -> bool:
 
 
 def places_of(path: str, site: Span, cause: Cause, text: str) -> Iterator[Place]:
-    """The steps of a trail to a use of a path: the call in the function at hand, and the one further down that it leads to."""
+    """The trail to a use of a path: the call in this function, and the use further down the call chain."""
     if (cause.path, cause.span) != (path, site):
         yield Place(path, site, "call", "through this call")
     yield Place(cause.path, cause.span, "note", text)

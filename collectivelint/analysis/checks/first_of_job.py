@@ -1,4 +1,4 @@
-"""What one rank of the job does before all others: it makes nothing for the ranks of other nodes, where these share no disk."""
+"""Preparation by one rank of the job before all others: without a shared disk it has no effect on other nodes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 def first_of_job(
     facts: FunctionFacts, hints: Collection[str], own: Collection[str]
 ) -> Iterator[tuple[Span, Span, Span]]:
-    """What one rank of the job calls first and the other ranks after a barrier, as `if main: data = load()` does.
+    """Calls that one rank of the job runs first and the others after a barrier: `if main: data = load()`.
 
-    Both calls, and the barrier between them. `hints` are parts of names for one rank, `own` those for one of each node.
+    Yields the spans of the first call, of the barrier and of the second call. `hints` are parts of names for one rank,
+    `own` those for one rank of each node.
     """
     barriers = [event.place[0] for event in events(facts.term) if event.kind == "collective"]
     asked = [branch for branch in branches(facts.function.body) if barriers and _is_of_job(branch.test, hints, own)]
@@ -53,7 +54,7 @@ def _made(branch: Branch) -> list[tuple[Assign, Call]]:
 
 
 def _is_of_job(test: Expr, hints: Collection[str], own: Collection[str]) -> bool:
-    """Whether a condition speaks of one rank, and of none of those that each node has."""
+    """Whether a condition selects one rank of the job, not one of each node."""
     names = [name.lower() for name in names_in((test,))]
     of_node = [word for word in own if word not in hints]
     return any(hint in name for name in names for hint in hints) and not any(

@@ -1,4 +1,4 @@
-"""State of which one part is kept for all: the first of several, or the fall-back that is read after the rank's own file."""
+"""State of one of many: only the first element is saved, or a fall-back is read after the rank's own file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _OVER_ALL: Final = frozenset({"map", "zip", "enumerate", "list", "tuple", "iter"
 
 
 def first_saved(facts: FunctionFacts) -> Iterator[tuple[Call, Expr]]:
-    """The calls that take the state of the first element alone, where another branch takes it of all: each with that."""
+    """Calls that take the state of the first element alone, each with what another branch takes the state of whole."""
     body = facts.function.body
     # What is made of the state on the way, such as a copy to compare with, need not be a checkpoint.
     kept = [
@@ -63,7 +63,7 @@ def first_saved(facts: FunctionFacts) -> Iterator[tuple[Call, Expr]]:
 
 
 def _taken_whole(block: Block) -> Iterator[Expr]:
-    """What the loops, comprehensions and calls of a block run over."""
+    """The iterables of a block's loops and comprehensions, and the arguments of its calls that use all elements."""
     for statement in statements(block):
         if isinstance(statement, Loop):
             yield statement.iterable
@@ -76,7 +76,7 @@ def _taken_whole(block: Block) -> Iterator[Expr]:
 
 
 def replaced_by_fallback(facts: FunctionFacts, ranks: Collection[str]) -> Iterator[tuple[Loop, Assign]]:
-    """The loops over this rank's own file and another one that do not stop at the first which can be read."""
+    """Loops over this rank's own file and a fall-back that do not stop at the first readable one."""
     read = {site for site, use in facts.paths.values() if use.use == "read"}
     if not read:
         return

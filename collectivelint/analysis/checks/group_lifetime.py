@@ -1,4 +1,4 @@
-"""The default group comes into being and goes away: which collectives of a function stand where there is none."""
+"""The lifetime of the default group: collectives of a function that run before it is made or after it is destroyed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ELSEWHERE: Final = sys.stdlib_module_names | {"torch", "numpy"}
 
 
 def outside_default_group(program: Program, facts: FunctionFacts) -> Iterator[tuple[ApiCall, ApiCall]]:
-    """(a collective, the call that makes or ends the default group) in one block with nothing in between that may."""
+    """Pairs in one block: a collective outside the default group's lifetime, and the call that makes or destroys it."""
     if any(call.api.category == "lifecycle" for call in facts.calls):
         yield from _outside(program, facts, facts.function.body, {call.span: call for call in facts.calls})
 

@@ -1,4 +1,4 @@
-"""The group that a function or a class is made for: it is given one, and nothing there runs on another one."""
+"""The group that a function or a class works on: it is passed one, and nothing there runs on another one."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _CONSTRUCTORS: Final = ("__init__", "__post_init__", "setup")
 def group_made_for(
     program: Program, call: ApiCall, in_function: Sequence[ApiCall], in_class: Sequence[ApiCall]
 ) -> GroupInReach | None:
-    """The one sub-group that the function of a call without a group was given, or the object that it is a method of.
+    """The one sub-group passed to the function that contains a call without a group, or kept by the method's object.
 
-    None where other calls of the function (of the class) take another group or that of all ranks, where most of them
-    take none, and where the call stands in the branch for a group that is None: all ranks may be meant then.
+    None where other calls of the function (of the class) use another group or all ranks, where most of them use none,
+    and where the call is in a branch for a group that is None: all ranks may be meant then.
     """
     items = [item for item in call.in_reach if item.is_subgroup]
     given = [item for item in items if item.origin == "parameter"]
@@ -65,7 +65,7 @@ def group_made_for(
 
 
 def _root(item: GroupInReach) -> str:
-    """The group, or the mesh that it is of, as it is written."""
+    """The expression of the group, or of the mesh that it belongs to."""
     return item.owner or item.text
 
 
@@ -109,7 +109,7 @@ def _is_absent(block: Block, call: ApiCall, root: str) -> bool:
 
 
 def _is_chosen(group: Expr | None, root: str) -> bool:
-    """Whether a group is written down for the case that what was given is None: `mesh.get_group() if mesh else None`."""
+    """Whether a group expression has a fall-back for None: `mesh.get_group() if mesh else None`."""
     return isinstance(group, Conditional) and any(_says_none(group.test, root, holds=holds) for holds in (True, False))
 
 

@@ -1,4 +1,4 @@
-"""Which ranks are in a group that is made, as the call and the function around it are written."""
+"""The ranks of a newly made group, as written in the call and the function around it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _MOST_STEPS: Final = 4
 
 
 def members_of(api: Api, call: Call, function: Function, catalog: Catalog, *, once: bool) -> Members:
-    """The ranks in the groups that a call of a constructor makes; `once`: it stands in no loop."""
+    """The ranks in the groups that a constructor call makes; `once`: the call is in no loop."""
     words = dict(call.keywords)
     if api.params[:1] != ("ranks",):
         return "all" if _has_one_dimension(api, call) else "each"
@@ -63,7 +63,7 @@ def _loops(block: Block) -> Iterator[Span]:
 
 
 def _has_one_dimension(api: Api, call: Call) -> bool:
-    """Whether what is made is a mesh that is written with one dimension; those of one rank do not count."""
+    """Whether a mesh is written with one dimension; dimensions of size 1 do not count."""
     name = next((name for name in ("mesh_shape", "mesh") if name in api.params), None)
     if name is None:
         return False
@@ -101,7 +101,7 @@ def _least(one: Members, other: Members) -> Members:
 
 
 def _chosen(parts: tuple[Expr, ...], function: Function) -> Members:
-    """Ranks that this function chooses, unless a parameter is all that says which."""
+    """The kind of members: "some" if this function chooses the ranks, "each" if parameters alone determine them."""
     params = {parameter.name for parameter in function.params}
     return "each" if all(isinstance(part, Name) and part.id in params for part in parts) else "some"
 

@@ -1,4 +1,4 @@
-"""Copies to host memory that a function does not wait for, and that are written to disk."""
+"""Copies to host memory that are written to disk without a wait for their completion."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _BLOCKING: Final = frozenset({"cpu", "item", "tolist", "numpy"})
 def unsettled_copies(
     facts: FunctionFacts, writers: Sequence[FunctionFacts], waits: Collection[str]
 ) -> Iterator[tuple[Span, str, FileUse]]:
-    """The copies with `non_blocking=True`, with the name they are kept under and what writes that: one of `writers`.
+    """The copies with `non_blocking=True`, with the name of the result and the call that writes it: one of `writers`.
 
-    Anything with one of the words `waits` in its name may wait for the device.
+    A call with one of the words `waits` in its name may wait for the device.
     """
     body = facts.function.body
     for statement in statements(body):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class LoneRaise(Record):
-    """At `span` a rank that `guard` lets in raises, where `check` says so; the others go on to `event`."""
+    """A rank selected by `guard` raises at `span` if `check` says so; the others go on to `event`."""
 
     __slots__ = ("check", "event", "guard", "holds", "span")
 
@@ -38,7 +38,7 @@ class LoneRaise(Record):
 
 
 def lone_raises(term: Term) -> Iterator[LoneRaise]:
-    """Those of a function, each once."""
+    """The exceptions of a function that a single rank raises, each once."""
     if not any(isinstance(item, Leave) and item.span is not None for item in walk(term)) or size(term) > MOST_ITEMS:
         return
     found: set[Span] = set()
@@ -70,7 +70,7 @@ def lone_raises(term: Term) -> Iterator[LoneRaise]:
 
 
 def is_handler(check: Guard) -> bool:
-    """Whether what leads to an exception is another one, which a handler has caught: one that may happen on one rank."""
+    """Whether the condition of an exception is a handler that caught another one, which may happen on a single rank."""
     return check.symbol.kind == "caught" and bool(check.symbol.head[1])
 
 
@@ -80,7 +80,7 @@ def _is_for_some(guard: Guard) -> bool:
 
 
 def _is_of_data(guard: Guard) -> bool:
-    """Whether a condition asks for what is in a rank's own data."""
+    """Whether a condition depends on the values in a rank's own data."""
     kinds = {cause.kind for cause in guard.causes} - {"branch"}
     is_asked = bool(kinds) and kinds <= {"data", "own data"}
     return is_asked and guard.own and bool(guard.varies) and not guard.maybe
@@ -98,7 +98,7 @@ def _own_raises(item: Choice) -> Iterator[LoneRaise]:
 
 
 def _is_met(event: Event, guard: Guard) -> bool:
-    """Whether the rank that is picked is one of those that run a collective."""
+    """Whether the rank that raises is a member of a collective's group."""
     return (
         event.kind != "init"
         and event.operation != SETTING
@@ -111,9 +111,9 @@ _Met: TypeAlias = "tuple[tuple[str, Symbol, str], ...]"
 
 
 def _waiting(theirs: Term, met: _Met, guard: Guard) -> Event | None:
-    """The first collective of the others that the rank which raises has not run; None where they may have learnt of it.
+    """The other ranks' first collective that the raising rank has not run; None where they may know of the failure.
 
-    In one that both run before that, the others may be told: where they raise behind it, they are.
+    They may learn of it in a collective that both run before: if they raise after it, they have.
     """
     pending = [*met]
     ahead: list[Event] = []
@@ -145,7 +145,7 @@ def _raises(term: Term) -> Iterator[tuple[Guard, Span, _Met]]:
 
 
 class Known(Protocol):
-    """What has to be known of a program to find what comes behind a place of it."""
+    """What the checks need to know of a program to find the collectives after a place."""
 
     def notes(self, kind: NoteKind) -> Iterator[tuple[FunctionFacts, Note]]:
         """What was noted in the functions to judge."""
@@ -158,7 +158,7 @@ class Known(Protocol):
 
 
 def lone_failures(known: Known, kind: NoteKind) -> Iterator[tuple[FunctionFacts, Note, Event]]:
-    """Where one rank alone uses what it may not have found, each with the first collective that the others go on to."""
+    """Uses by a single rank of what it may not have found, each with the first collective of the other ranks."""
     for facts, note in known.notes(kind):
         event = _behind(known, facts, note.span)
         if event is not None:

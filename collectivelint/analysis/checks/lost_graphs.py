@@ -1,4 +1,4 @@
-"""Losses that do not come out of the model where a rank's own data select nothing."""
+"""Losses without a graph to the model, on ranks whose own data select nothing."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ _DEEPEST: Final = 4
 
 
 class LostGraph(Record):
-    """A value of `facts` that is a new constant, at `constant`, where the condition at `test` says that `tensor` selects nothing.
+    """A value that is a new constant, at `constant`, where the condition at `test` says that `tensor` selects nothing.
 
-    Elsewhere it is computed from what the model gives. `loss`: the function of the file, itself or one that leads to it,
-    whose name or pass back says that a loss is made of it.
+    In the other arm it is computed from the model's output. `facts` are those of the function, `loss` the function of
+    the file, itself or a caller, whose name or backward pass shows that a loss is computed from the value.
     """
 
     __slots__ = ("constant", "facts", "loss", "statement", "tensor", "test")
@@ -80,9 +80,9 @@ class _Arms(Record):
 
 
 def lost_graphs(functions: Iterable[FunctionFacts], backward: frozenset[str]) -> Iterator[LostGraph]:
-    """The first value of each function that makes a loss which is a constant where a rank's own mask is empty.
+    """For each function that computes a loss: the first value that is a constant where a rank's own mask is empty.
 
-    The callers are looked up in the same file, by name alone. Nothing is said of functions that run collectives themselves.
+    Callers are looked up in the same file, by name alone. Functions that run collectives themselves are skipped.
     """
     every = list(functions)
     for facts in every:
@@ -113,7 +113,7 @@ def _marks(function: Function) -> Sequence[Expr]:
 
 
 def _is_new(value: Expr) -> bool:
-    """Whether it is a tensor made of constants, which asks for no gradient."""
+    """Whether it is a tensor made of constants that does not require a gradient."""
     if not isinstance(value, Call) or any(name == "requires_grad" for name, _ in value.keywords):
         return False
     name = (plain(value.function) or "").rpartition(".")[2]
@@ -160,7 +160,7 @@ def _exits(block: Block) -> Iterator[Exit]:
 
 
 def _asked(test: Expr) -> tuple[str, bool] | None:
-    """The tensor whose elements a condition asks for, and whether it holds where there are none: `mask.sum() == 0`."""
+    """The tensor whose elements a condition counts, and whether it is true when there are none: `mask.sum() == 0`."""
     match test:
         case Not(value=value):
             found = _asked(value)
@@ -207,7 +207,7 @@ def _root(tensor: Expr) -> str | None:
 
 
 def _loss(facts: FunctionFacts, functions: Sequence[FunctionFacts], backward: frozenset[str]) -> Function | None:
-    """The nearest function that makes a loss, by its name or by a pass back through a model, and calls this one by name."""
+    """The nearest function, this one or a caller by name, that computes a loss, by its name or a backward pass."""
     called = {one.function.qualname: _called(one.function) for one in functions}
     seen = {facts.function.qualname}
     level = [facts.function]

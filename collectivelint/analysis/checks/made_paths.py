@@ -1,4 +1,4 @@
-"""Paths that are there before they are looked for: each rank has made them, or one has before a collective of all."""
+"""Paths that exist before they are looked up: each rank has made them, or one rank before a collective of all."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def made_before(facts: FunctionFacts, look: FileUse, is_harmless: Callable[[Expr], bool]) -> bool:
-    """Whether a function has made a path wherever it, or a function that it calls, looks for it.
+    """Whether a function has made a path wherever it, or one of its callees, looks it up.
 
-    `is_harmless` says of a condition that it asks for ranks, or whether the path is not there: all ranks find the path
-    after the call below it.
+    `is_harmless` says whether a condition only tests for ranks or for the absence of the path: after the call under it,
+    all ranks find the path.
     """
     uses = list(facts.paths.values())
     # The path is kept under the name of the variable that holds it, and under what that was assigned.
@@ -51,7 +51,7 @@ def _makes(facts: FunctionFacts, use: PathUse, asked: PathUse, between: list[tup
 
 
 def _is_passed(block: Block, made: Span, site: Span, is_harmless: Callable[[Expr], bool]) -> bool:
-    """Whether the ranks that get to a site have passed a call before it, but for harmless conditions."""
+    """Whether the ranks that reach a site have run an earlier call, apart from harmless conditions on it."""
     for statement in _around(block, made):
         if statement.span.contains(site) and (not isinstance(statement, Branch) or _same_arm(statement, made, site)):
             continue
@@ -71,7 +71,7 @@ def _is_passed(block: Block, made: Span, site: Span, is_harmless: Callable[[Expr
 
 
 def _given(block: Block, site: Span) -> list[Expr]:
-    """What the call at a site is made of."""
+    """The expressions in the call at a site."""
     return [part for expr in expressions(block) if isinstance(expr, Call) and expr.span == site for part in walk(expr)]
 
 

@@ -1,4 +1,4 @@
-"""Groups that the first call of a function makes, and that the calls after it only return."""
+"""Groups made by the first call of a function and returned from a cache by later calls."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NONE: Final[_Conditions] = frozenset()
 
 
 def keeps(maker: Function, event: Event) -> bool:
-    """Whether the function that makes a group keeps it and makes no other one when it is called again."""
+    """Whether the function that makes a group stores it and makes no other one when it is called again."""
     if not maker.params and any(_is_cache(decorator) for decorator in maker.decorators):
         return True
     assigned = [plain(target) for made in assignments(maker.body) for target in made.targets]
@@ -43,9 +43,9 @@ def keeps(maker: Function, event: Event) -> bool:
 
 
 def made_before(term: Term, event: Event, maker: Function, place: Span, conditions: _Conditions = _NONE) -> bool:
-    """Whether all ranks have made the group of an event where they get to a place of the function whose term is given.
+    """Whether all ranks have made an event's group when they reach a place of the function with this term.
 
-    `conditions` are those that the place stands under. `maker` is the function that makes the group.
+    `conditions` are the conditions around the place. `maker` is the function that makes the group.
     """
 
     def inside(item: Item, number: int, passed: bool) -> bool:
@@ -66,7 +66,7 @@ def made_before(term: Term, event: Event, maker: Function, place: Span, conditio
 
 
 def conditions_of(term: Term, event: Event) -> _Conditions:
-    """The conditions that an event of a term stands under."""
+    """The conditions around an event of a term."""
 
     def inside(item: Item, number: int, around: _Conditions) -> _Conditions:
         return around | {(item.guard, number == 0)} if isinstance(item, Choice) else around
@@ -89,7 +89,7 @@ def _statements(block: Block, tests: tuple[Expr, ...]) -> Iterator[tuple[Stateme
 
 
 def _outlives(maker: Function, target: Expr) -> bool:
-    """Whether what is assigned is still there at the next call, and is not of an object that may be another one then."""
+    """Whether an assigned target survives until the next call and is not an attribute of an argument."""
     names = {parameter.name for parameter in maker.params}
     if isinstance(target, Name):
         # Of a local variable nothing can be asked before it is assigned.

@@ -1,4 +1,4 @@
-"""Passes of sub-modules that an optional input decides about, and the dummy passes that make up for them."""
+"""Forward passes of sub-modules that depend on an optional input, and the dummy passes that replace them."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _DEEPEST: Final = 2
 
 
 class OptionalPass(Record):
-    """A pass of the sub-module `module` where `given` is there: the call at `span`, under the condition at `test`.
+    """A pass of the sub-module `module` at `span`, if the input `given` is present, by the condition at `test`.
 
-    `dummy` is the call that makes up for it where the input is not there, if there is one.
+    `dummy` is the call that replaces it where the input is absent, if there is one.
     """
 
     __slots__ = ("dummy", "given", "module", "span", "statement", "test")
@@ -55,7 +55,7 @@ class OptionalPass(Record):
 
 
 class _Arm(Record):
-    """What runs where an input is there (`holds`), or is not."""
+    """The block that runs where an input is present (`holds`) or absent."""
 
     __slots__ = ("block", "given", "holds", "test")
 
@@ -70,7 +70,7 @@ class _Arm(Record):
 
 
 def optional_passes(program: Program, function: Function) -> list[OptionalPass]:
-    """The passes in a method of a module that get the input whose presence decides about them, in order."""
+    """The sub-module passes in a method that take the input whose presence they depend on, in order."""
     if function.owner is None or not function.params:
         return []
     own = function.params[0].name
@@ -112,7 +112,7 @@ def _arms(block: Block) -> Iterator[_Arm]:
 
 
 def _presence(test: Expr) -> list[tuple[str, bool]]:
-    """The names that a condition asks for, and whether they have to be there for it to hold."""
+    """The names whose presence a condition tests, and whether each has to be present for it to be true."""
     match test:
         case Compare(op=("is" | "is not") as op, left=Name(id=name), right=Constant(value=None)):
             return [(name, op == "is not")]
@@ -186,6 +186,6 @@ def _with_statements(block: Block) -> Iterator[tuple[Span, Call]]:
 
 
 def _arguments(call: Call) -> frozenset[str]:
-    """The names that stand among the arguments of a call."""
+    """The names in the arguments of a call."""
     given = (*call.args, *(value for _, value in call.keywords))
     return frozenset(name for value in given if (name := plain(value)) is not None)

@@ -1,4 +1,4 @@
-"""Collectives once per key of a dict to which each rank adds the keys that its own data bring."""
+"""Collectives that run once per key of a dict whose keys come from each rank's own data."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ class KeyedCollective(Record):
 
 
 def keyed_collectives(functions: Iterable[FunctionFacts]) -> Iterator[KeyedCollective]:
-    """The first collective of each loop over a dict whose keys come, in the same file, from what a rank's own loops run over.
+    """The first collective of each loop over a dict that gets its keys, in the same file, from a rank's own data.
 
-    Nothing is said where a collective before the loop is given the container, or its keys: the ranks agree on these then.
+    Skipped where a collective before the loop is passed the container, or its keys: then the ranks agree on them.
     """
     every = list(functions)
     attributes: dict[str, dict[str, Span]] = {}
@@ -83,7 +83,7 @@ def keyed_collectives(functions: Iterable[FunctionFacts]) -> Iterator[KeyedColle
 
 
 def _has_entries(loop: Loop, container: Expr) -> bool:
-    """Whether a loop over something takes its entry of each key: it is no list."""
+    """Whether a loop iterates over a dict: it calls `items()` or the like, or takes the entry of each key."""
     if isinstance(loop.iterable, Call):
         return True
     return any(
@@ -104,7 +104,7 @@ def _loops_around(block: Block, span: Span) -> Iterator[Loop]:
 
 
 def _container(iterable: Expr) -> Name | Attribute | None:
-    """The dict that a loop runs over: `d`, `d.keys()`, `d.items()`, `list(d)`."""
+    """The dict that a loop iterates over: `d`, `d.keys()`, `d.items()`, `list(d)`."""
     match iterable:
         case Call(function=Name(id="list" | "tuple"), args=(inner,)):
             return _container(inner)
@@ -117,7 +117,7 @@ def _container(iterable: Expr) -> Name | Attribute | None:
 
 
 def _is_given(facts: FunctionFacts, event: Event, loop: Loop, container: Expr) -> bool:
-    """Whether a collective of a loop is given the entry of the key at hand."""
+    """Whether a collective in a loop is passed the entry of the current key."""
     names = {part.id for part in walk(loop.target) if isinstance(part, Name)} if loop.target is not None else set()
     # What a turn makes of the entry.
     for made in assignments(loop.body):
@@ -140,7 +140,7 @@ def _calls_at(block: Block, span: Span) -> Iterator[Call]:
 
 
 def _filled_local(facts: FunctionFacts, container: Name) -> Span | None:
-    """Where a variable that is made an empty dict gets its keys."""
+    """Where keys are added to a variable that starts as an empty dict."""
     body = facts.function.body
     made = [one.value for one in assignments(body) if container in one.targets]
     if len(made) != 1 or not _is_table(made[0]):
@@ -150,7 +150,7 @@ def _filled_local(facts: FunctionFacts, container: Name) -> Span | None:
 
 
 def _filled_attributes(functions: Sequence[FunctionFacts]) -> dict[str, Span]:
-    """Where attributes get their keys that are an empty dict wherever these functions of one file set them."""
+    """Where keys are added to attributes that these functions of one file only ever set to an empty dict."""
     asking: set[str] = set()
     others: set[str] = set()
     for facts in functions:
@@ -178,7 +178,7 @@ def _is_table(value: Expr) -> bool:
 
 
 def _makes_entries(value: Expr) -> bool:
-    """Whether it is a dict that makes an entry for a key that comes for the first time."""
+    """Whether it is a dict that adds an entry for a missing key, such as a `defaultdict`."""
     return _called(value) == "defaultdict"
 
 
@@ -187,9 +187,9 @@ def _called(value: Expr) -> str:
 
 
 def _fills(block: Block, inside: bool = False) -> Iterator[tuple[Expr, Span, bool]]:
-    """The containers that loops put something into under keys that are not written out, with where.
+    """The containers to which loops add entries under computed keys, each with the place.
 
-    And whether they ask whether the key is there: `d.setdefault(key, [])`, `if key not in d`.
+    Also whether the key is tested for first: `d.setdefault(key, [])`, `if key not in d`.
     """
     for statement in block:
         if inside:

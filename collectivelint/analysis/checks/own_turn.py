@@ -1,4 +1,4 @@
-"""Loops over ranks in which each does something in its own turn: `for other in ranks: if other == rank: build()`."""
+"""Loops over ranks in which each rank acts in its own iteration: `for other in ranks: if other == rank: build()`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def is_own_turn(term: Term, divergence: Divergence) -> bool:
-    """Whether a rank gets to a collective in one turn of a loop, in which no other collective runs.
+    """Whether a rank reaches a collective in one iteration of a loop in which no other collective runs.
 
-    Each rank runs it once, as far as the loop comes to its number: nothing in the loop makes it wait for a turn.
+    Each rank whose number the loop covers runs it once: nothing in the loop makes it wait for its iteration.
     """
     asked = divergence.guard.symbol.positive
     if asked.kind != "compare" or asked.head != ("==",):

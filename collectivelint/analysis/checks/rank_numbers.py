@@ -1,4 +1,4 @@
-"""Numbers that ranks have inside a group, where one of the whole job may be expected."""
+"""Ranks numbered within a group, where a global rank may be expected."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def is_inside_group(value: Value, group: Symbol) -> bool:
-    """Whether a value is the number of a rank inside a group: its own, a neighbour's, or one that a loop counts."""
+    """Whether a value is a group rank: this rank's own, a neighbour's, or a loop index over the group."""
     if value.extent.index_of is not None:
         return value.extent.index_of is group
     if value.uniformity.varies != {group} or any(cause.kind != "rank" for cause in value.uniformity.causes):
@@ -25,7 +25,7 @@ def is_inside_group(value: Value, group: Symbol) -> bool:
 
 
 def _is_beside(number: Symbol) -> bool:
-    """Whether a number is a rank, a few more or less than one, or what is left of it by the number of ranks."""
+    """Whether a number is a rank, a rank plus or minus a constant, or a rank modulo the number of ranks."""
     if number.kind != "compound" or number.head[0] not in ("Mod", "Add", "Sub"):
         return number.kind == "rank"
     return number.head[0] == "Mod" or (number.args[1].kind == "constant" and _is_beside(number.args[0]))
@@ -50,7 +50,7 @@ def is_compared_inside(analysis: Analysis, call: ApiCall, root: Expr, group: Sym
 
 
 def speaks_of_group(analysis: Analysis, call: ApiCall, group: Symbol) -> bool:
-    """Whether the class of a method says which rank an object is by the number inside its group, and nowhere by another."""
+    """Whether the class of a method identifies an object's rank by its group rank only, never by a global rank."""
     owner = call.function.owner
     if owner is None or group.kind != "attribute" or call.values.get("self") is not None:
         return False

@@ -18,9 +18,9 @@ _ZERO: Final = constant(0)
 
 
 def has_rank_zero(analysis: Analysis, call: ApiCall) -> bool:
-    """Whether only the group of rank 0 of the job gets to a call: its ranks are rank 0 in every other dimension.
+    """Whether only the group of global rank 0 reaches a call: its ranks are rank 0 in every other dimension.
 
-    Those are the dimensions that the function speaks of, in conditions and by the groups of its collectives.
+    The other dimensions are those in the function's conditions and in the groups of its collectives.
     """
     facts = analysis.facts(Target("function", call.function.path, call.function.qualname))
     if facts is None or call.group is None:
@@ -46,5 +46,5 @@ def has_rank_zero(analysis: Analysis, call: ApiCall) -> bool:
 
 
 def _is_rank(number: Symbol) -> bool:
-    """Whether it is no rank counted from the other end of the group."""
+    """Whether a rank is counted from the start of the group, not from its end."""
     return number.kind != "operation" or number.head[0] != "from"

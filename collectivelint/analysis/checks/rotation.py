@@ -20,9 +20,10 @@ _KEEPS: Final = frozenset({"append", "appendleft", "add", "insert"})
 
 
 def removed_too_early(facts: FunctionFacts) -> Iterator[tuple[Span, PathUse, Span, PathUse]]:
-    """The calls that remove what a method has remembered of its last run, each with the next call that writes state.
+    """Removals of what a method saved in its last run, each with the next call that writes state.
 
-    The method remembers afterwards what it has written: `rmtree(self.last)`, `torch.save(state, path)`, `self.last = path`.
+    Afterwards the method stores what it has written: `rmtree(self.last)`, `torch.save(state, path)`, `self.last =
+    path`.
     """
     function = facts.function
     if function.owner is None or not function.params:
@@ -50,7 +51,7 @@ def _attributes_at(block: Block, site: Span, own: str) -> list[str]:
 
 
 def _is_kept_after(block: Block, site: Span, own: str, name: str) -> bool:
-    """Whether an attribute is given another value, or one more, behind a place."""
+    """Whether an attribute is assigned a value that is no constant, or gets an element, after a place."""
     kept = Attribute(Name(own), name)
     for statement in statements(block):
         if isinstance(statement, Assign) and site < statement.span and kept in statement.targets:

@@ -12,9 +12,9 @@ _OF_DATA: Final = frozenset({"own data", "own inputs", "gradient"})
 
 
 def is_same_data(catalog: Catalog, divergence: Divergence) -> bool:
-    """Whether only own data decide a divergence, and its group is one of ranks that share a batch, as its name says.
+    """Whether only own data decide a divergence, and its group's name shows that its ranks share a batch.
 
-    What a rank records by name is a matter of the part of the model that it has: ranks of other groups have the same part.
+    The names that a rank records depend on its part of the model, and ranks of other groups have the same part.
     """
     kinds = divergence.kinds
     if not (kinds and kinds <= _OF_DATA) and kinds != {"recorded"}:

@@ -17,7 +17,7 @@ _MOST_STEPS: Final = 4
 def seeded_before(
     facts: FunctionFacts, guard: Guard, callers: Callable[[FunctionFacts], Iterator[FunctionFacts]]
 ) -> bool:
-    """Whether a condition on random numbers is reached only from functions that seed them as on every other rank."""
+    """Whether a condition on random numbers is reached only from functions that seed them alike on all ranks."""
     kinds = {cause.kind for cause in guard.causes}
     return "random" in kinds and kinds <= {"random", "branch"} and _seeded(facts, callers, _MOST_STEPS)
 

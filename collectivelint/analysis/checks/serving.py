@@ -1,4 +1,4 @@
-"""Ranks that serve another one: they wait in a loop for what it sends, and its part stands where something else calls it."""
+"""Ranks that serve another rank: they wait in a loop for its requests, which are sent from a different function."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ _ALWAYS: Final = (constant(True), constant(1))
 def is_served(
     facts: FunctionFacts, term: Term, divergence: Divergence, known: Callable[[Target], FunctionFacts | None]
 ) -> bool:
-    """Whether all ranks but one run a collective to be told what to do by that one, which is sent elsewhere.
+    """Whether all ranks but one run a collective to receive requests, which the remaining rank sends elsewhere.
 
-    That is so in a loop which receives and is endless, or ends when it is told so, and where a function of the program that something else calls back runs
-    the same collective. So are the requests themselves, where such a loop stands in the other arm of the condition.
+    This is so in a loop that receives and is endless or ends on request, and where a function that the program passes
+    on as a callback runs the same collective. It also covers the requests, where such a loop is in the other arm of the
+    condition.
     """
     guard, event = divergence.guard, divergence.event
     if _is_answered(term, event) or (divergence.where == "exit" and _is_answered(continued(term), event)):
@@ -38,7 +39,7 @@ def is_served(
 
 
 def is_request(event: Event, terms_of_file: Iterable[Term]) -> bool:
-    """Whether a collective sends something to all ranks that a loop without an end in the same file receives."""
+    """Whether a collective broadcasts what an endless loop in the same file receives."""
     return event.operation in _FROM_ONE and any(
         isinstance(item, Repeat)
         and _is_endless(item)
@@ -49,7 +50,7 @@ def is_request(event: Event, terms_of_file: Iterable[Term]) -> bool:
 
 
 def _ops(handed: Target | Term, known: Callable[[Target], FunctionFacts | None]) -> frozenset[str]:
-    """The collectives of a function that is passed on."""
+    """The collectives of a function that is passed on as a callback."""
     if not isinstance(handed, Target):
         return frozenset([event.op for event in events(handed)])
     facts = known(handed)
@@ -57,7 +58,7 @@ def _ops(handed: Target | Term, known: Callable[[Target], FunctionFacts | None])
 
 
 def _is_in_serving_loop(term: Term, event: Event) -> bool:
-    """Whether a collective stands in a loop without an end that also receives something from one rank."""
+    """Whether a collective is in an endless loop that also receives something from one rank."""
 
     def inside(item: Item, _: int, serves: bool) -> bool:
         return serves or (isinstance(item, Repeat) and _is_endless(item) and _receives(item.body))
@@ -70,7 +71,7 @@ def _is_in_serving_loop(term: Term, event: Event) -> bool:
 
 
 def _is_answered(term: Term, event: Event) -> bool:
-    """Whether ranks on the other side of a condition around a collective wait in a loop for what one rank sends, and run it there."""
+    """Whether ranks in the other arm of a condition around a collective receive requests in a loop and run it there."""
 
     def inside(item: Item, number: int, answered: bool) -> bool:
         if answered or not isinstance(item, Choice) or not item.guard.varies:
@@ -84,7 +85,7 @@ def _is_answered(term: Term, event: Event) -> bool:
 
 
 def _answers(arm: Term, op: str) -> bool:
-    """Whether a term has a loop without an end that receives something, and runs a collective."""
+    """Whether a term has an endless loop that receives something and runs a collective."""
     return any(
         isinstance(loop, Repeat)
         and _is_endless(loop)

@@ -1,4 +1,4 @@
-"""What the ranks on either side of a condition do to one group."""
+"""The terms of the ranks on either side of a condition, restricted to one group."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class Restricted(Record):
-    """What a function does to one group: its term with nothing else in it, and where the conditions stand in that.
+    """The term of a function restricted to one group, and the positions of the conditions in it.
 
-    `above`: id of an item -> the choices and loops that have it as an item; `judged`: symbol -> the choices and loops that the
+    `above`: id of an item -> the choices and loops that contain it; `judged`: symbol -> the choices and loops that the
     condition decides.
     """
 
@@ -61,9 +61,10 @@ class Restricted(Record):
         return cls(alone, whole, above, judged)
 
     def sides(self, symbol: Symbol) -> dict[bool, Term]:
-        """What ranks do for which the condition holds, and what the others do. What it does not touch are the same items.
+        """The terms of ranks for which the condition is true and false; items without the condition are shared.
 
-        Another condition that follows from this one stays a choice: if it differs between ranks, it is judged by itself.
+        Another condition that follows from this one stays a choice: if it differs between ranks, it is judged by
+        itself.
         """
         touched: set[int] = set()
         pending = list(self.judged.get(symbol, ()))
@@ -95,7 +96,7 @@ def _only(term: Term, groups: tuple[Symbol, ...]) -> Term:
 
 
 def _surviving(term: Term) -> Term:
-    """The term of ranks that do not end with an exception: a rank that does takes the job along."""
+    """The term of ranks that do not raise: a rank that raises ends the whole job."""
 
     def survived(item: Item) -> Term:
         if not isinstance(item, Choice):
@@ -110,9 +111,9 @@ def _surviving(term: Term) -> Term:
 
 
 def _side(term: Term, symbol: Symbol, touched: set[int], *, holds: bool) -> Term:
-    """What a rank does for which condition `symbol` holds (or does not).
+    """The term of a rank for which condition `symbol` is true (or false).
 
-    `touched` are the ids of the items that the condition stands in.
+    `touched` are the ids of the items that contain the condition.
     """
 
     def is_touched(item: Item) -> bool:
@@ -135,7 +136,7 @@ def _side(term: Term, symbol: Symbol, touched: set[int], *, holds: bool) -> Term
 
 
 def _fused(term: Term) -> Term:
-    """The term with one choice for several in a row on the same condition, of which none ends what is around it."""
+    """The term with adjacent choices on the same condition merged, if none of them leaves the enclosing block."""
     found: list[Item] = []
     for item in term:
         before = found[-1] if found else None

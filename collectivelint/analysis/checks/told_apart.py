@@ -1,4 +1,4 @@
-"""Nested functions that the function around them uses in two ways, by the same condition that they ask for themselves."""
+"""Nested functions that the enclosing function uses in two ways, split by the condition that they test themselves."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def is_told_apart(outer: Function, function: Function, guard: Guard) -> bool:
-    """Whether ranks on either side of a condition of a nested function use it on different arms of the same condition around.
+    """Whether the enclosing function uses a nested one in both arms of the condition that the nested one tests.
 
-    `if rank == 0: optimizer.step(closure)`, `else: while ...: closure()`: what one side skips in it, it has where it is
-    called. What the arms have to each other is judged in the function around.
+    `if rank == 0: optimizer.step(closure)`, `else: while ...: closure()`: what one side skips inside, it runs where it
+    calls the function. The difference between the arms is judged in the enclosing function.
     """
     asked = _asked(function.body, guard)
     if not asked or not _are_kept(asked, outer, function):
@@ -28,7 +28,7 @@ def is_told_apart(outer: Function, function: Function, guard: Guard) -> bool:
 
 
 def _asked(block: Block, guard: Guard) -> list[Expr]:
-    """The condition that stands where a guard does, behind those around it, as they hold there."""
+    """The enclosing conditions as they hold there, followed by the condition at the place of a guard."""
     for statement in block:
         if isinstance(statement, Branch) and statement.test_span == guard.span:
             return [statement.test]
@@ -51,7 +51,7 @@ def _opposite(test: Expr) -> Expr:
 
 
 def _are_kept(asked: list[Expr], outer: Function, function: Function) -> bool:
-    """Whether conditions ask for nothing but variables of the function around which neither function assigns anew."""
+    """Whether conditions depend only on variables of the enclosing function that neither function reassigns."""
     read = {part.id for test in asked for part in walk(test) if isinstance(part, Name)}
     given = {parameter.name for parameter in outer.params}
     own = {parameter.name for parameter in function.params}
@@ -63,9 +63,9 @@ def _are_kept(asked: list[Expr], outer: Function, function: Function) -> bool:
 def _uses(
     block: Block, name: str, test: Expr, around: Sequence[Expr], side: bool | None = None
 ) -> Iterator[bool | None]:
-    """For each time that a function is named, whether the condition holds there; None where that is not known.
+    """For each use of a function's name: whether the condition is true there; None where that is not known.
 
-    Where one of the conditions `around` it does not hold, it is not asked for.
+    Places where one of the conditions `around` it is false are skipped.
     """
     for statement in block:
         yield from (side for expr in parts(statement) for part in walk(expr) if part == Name(name))

@@ -1,4 +1,4 @@
-"""What comes after an asynchronous call whose handle is never waited for: its buffer is used, or something else waits for it."""
+"""Consequences of an asynchronous call that is never waited for: its buffer is used, or something else waits for it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def is_covered(facts: FunctionFacts, call: ApiCall, catalog: Catalog) -> bool:
-    """Whether something that waits for the call comes first, or a buffer that is only sent is left as it is.
+    """Whether the call is waited for before its buffers are used, or a buffer that is only sent stays unchanged.
 
-    What waits for a later call of the same group waits for this one too, with a backend that runs them in order.
+    A wait for a later call of the same group covers this one too, with a backend that runs them in order.
     """
     later = [statement for statement in all_statements(facts.function.body) if statement.span > call.statement]
     is_sent = call.api.operation == "isend"
@@ -49,7 +49,7 @@ def is_covered(facts: FunctionFacts, call: ApiCall, catalog: Catalog) -> bool:
 
 
 class _Waits:
-    """Which statements after a call wait for what its group has been given so far."""
+    """Which statements after a call wait for the pending operations of its group."""
 
     def __init__(self, facts: FunctionFacts, call: ApiCall, catalog: Catalog) -> None:
         self._catalog, self._call = catalog, call

@@ -1,7 +1,7 @@
-"""Work handles within one function: which of them are never waited for, and what is used before the wait.
+"""Work handles within one function: those that are never waited for, and buffers used before the wait.
 
-Only what can be seen in the function itself is said: a handle that is returned, stored, put into a container or passed on
-is for another function to wait for.
+Only what the function itself shows is reported: a handle that is returned, stored, put into a container or passed on is
+for another function to wait for.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Fate: TypeAlias = Literal["dropped", "unused", "overwritten"]
 
 
 class Unwaited(Record):
-    """A call whose handle is never waited for; `wait` is where only the last one is waited for."""
+    """A call whose handle is never waited for; `wait` is set if only the handle of the last call is waited for."""
 
     __slots__ = ("call", "fate", "wait")
 
@@ -173,7 +173,7 @@ def all_parts(statement: Statement) -> Iterator[Expr]:
 
 
 def names(expr: Expr, metadata: Collection[str] = ()) -> Iterator[str]:
-    """The variables in an expression, without those of which only `metadata` are asked for."""
+    """The variables in an expression, except those of which only metadata (such as the shape) are used."""
     if isinstance(expr, Attribute) and expr.name in metadata:
         return
     if isinstance(expr, Name):
@@ -184,7 +184,7 @@ def names(expr: Expr, metadata: Collection[str] = ()) -> Iterator[str]:
 
 
 def walked(expr: Expr) -> Iterator[Expr]:
-    """An expression and all that it is made of."""
+    """An expression and all its sub-expressions."""
     yield expr
     for part in (expr.body,) if isinstance(expr, Lambda) else children(expr):
         yield from walked(part)

@@ -26,7 +26,7 @@ _WRITING: Final = frozenset({"fill", "save", "write"})
 
 
 def runs_on_all(facts: FunctionFacts) -> bool:
-    """Whether a function runs collectives, itself or in what it calls: all ranks of the job come to it."""
+    """Whether a function runs collectives, itself or in its callees, so that all ranks of the job reach it."""
     return any(event.kind != "init" for event in events(facts.term))
 
 
@@ -36,10 +36,10 @@ def written_by_all(
     own: Collection[str],
     facts_at: Callable[[Cause], FunctionFacts | None],
 ) -> list[tuple[Span, PathUse]]:
-    """The writes that all ranks which run a function make to one path, each with the call of this function that leads to it.
+    """Writes to one path by all ranks that run a function, each with the call in this function that leads to it.
 
-    `one_rank` are parts of names of what lets one rank through, `own` those of paths that each rank has of its own.
-    `facts_at` gives the facts of the function that a use of a path stands in.
+    `one_rank` are parts of names that mark code for one rank, `own` those of paths that each rank has for itself.
+    `facts_at` gives the facts of the function that contains a use of a path.
     """
     found: dict[tuple[Cause, Span], PathUse] = {}
     kept_out: set[tuple[Cause, Span]] = set()
@@ -73,7 +73,7 @@ def written_by_all(
 def filled_where_missing(
     facts: FunctionFacts, one_rank: Collection[str], own: Collection[str]
 ) -> Iterator[tuple[FileUse, Span, PathUse]]:
-    """What a function fills where it has not found it, with the look-up before it: `if not exists(d): unpack(archive, d)`."""
+    """Calls that fill a path that was not found, each with the look-up: `if not exists(d): unpack(archive, d)`."""
     asked = [branch for branch in branches(facts.function.body) if is_absence(branch.test)]
     for look in facts.files if asked else ():
         branch = next((branch for branch in asked if branch.test_span.contains(look.span)), None)
@@ -89,21 +89,21 @@ def filled_where_missing(
 
 
 def is_for_all(facts: FunctionFacts, use: FileUse, one_rank: Collection[str], own: Collection[str]) -> bool:
-    """Whether all ranks that run a function come to a use of a path, and the path is not one that each of them has."""
+    """Whether all ranks that run a function reach a use of a path that is shared, not one per rank."""
     if use.few or use.path.symbol.kind == "parameter" or _says(use.path.written, own):
         return False
     return not _is_for_one(facts.function, use.span, one_rank)
 
 
 def _is_passed(writer: FunctionFacts, use: PathUse) -> bool:
-    """Whether a function that runs collectives is passed the path that it writes: its callers know whether a rank is in it."""
+    """Whether a function that runs collectives gets its path as an argument: only callers know if a rank is in it."""
     return runs_on_all(writer) and any(
         other.cause == use.cause and other.path.kind == "parameter" for _, other in writer.paths.values()
     )
 
 
 def takes_ranks(functions: Iterable[Function], catalog: Catalog) -> bool:
-    """Whether one of some functions is passed the number of its rank and that of all ranks."""
+    """Whether one of some functions has parameters for the rank and the world size."""
     named = ({parameter.name for parameter in function.params} for function in functions)
     return any(
         not catalog.rank_names.isdisjoint(names) and any(catalog.convention(name, "size") is not None for name in names)
@@ -112,7 +112,7 @@ def takes_ranks(functions: Iterable[Function], catalog: Catalog) -> bool:
 
 
 def is_given(writer: FunctionFacts, cause: Cause) -> bool:
-    """Whether a function is passed the path, or the folder, that it writes at a place: each of its callers decides where."""
+    """Whether the path written at a place, or its folder, is an argument, so that each caller decides where."""
     params = writer.function.params
     own = {params[0].name} if writer.function.owner is not None and params else set()
     return any(use.cause == cause and set(use.path.parameters) - own for _, use in writer.paths.values())
@@ -127,13 +127,13 @@ def _says(path: Symbol, words: Collection[str]) -> bool:
 
 
 def _is_piece(path: Symbol, function: Function, span: Span) -> bool:
-    """Whether a path is one of those that a loop makes, which the ranks may have shared out."""
+    """Whether a path is one of many from a loop, which the ranks may have divided among themselves."""
     loops = [part for part in statements(function.body) if isinstance(part, Loop) and part.span.contains(span)]
     return made_in(path, function, loops[0].span) if loops else made_in(path, function, span)
 
 
 def _is_for_one(function: Function, span: Span, words: Collection[str]) -> bool:
-    """Whether the names around a place, or of what has left before it, say that one rank comes to it."""
+    """Whether names around a place, or in earlier exits, say that a single rank reaches it."""
     if any(_has(decorator, words) for decorator in function.decorators):
         return True
     calls = [expr for expr in expressions(function.body) if isinstance(expr, Call) and expr.span.contains(span)]
@@ -169,7 +169,7 @@ def _holds(expr: Expr, span: Span) -> bool:
 
 
 def _leaves(block: Block) -> bool:
-    """Whether a block ends in a way out that is no exception: those that raise end the job."""
+    """Whether a block ends with an exit other than `raise`, which would end the job."""
     last = block[-1] if block else None
     return isinstance(last, Exit) and last.kind != "raise"
 

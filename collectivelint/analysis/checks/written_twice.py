@@ -1,4 +1,4 @@
-"""What one rank writes in one place of a function, and all ranks in another."""
+"""Writes by one rank in one place of a function and by all ranks in another."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def write_pairs(facts: FunctionFacts) -> Iterator[tuple[Note, Note]]:
 
 
 def saved_again(facts: FunctionFacts) -> Iterator[tuple[FileUse, FileUse]]:
-    """Writes of state by all ranks, each with a write of one rank alone to the same path, which every rank passes by."""
+    """Writes of state by all ranks, each with a write to the same path by one rank alone, on the same way through."""
     saves = [use for use in facts.files if use.use == "write" and use.state is not None]
     for use in saves:
         for other in saves:
@@ -36,7 +36,7 @@ def saved_again(facts: FunctionFacts) -> Iterator[tuple[FileUse, FileUse]]:
 
 
 def _passed_by(block: Block, inner: Span, outer: Span) -> bool:
-    """Whether what stands at `inner`, under a condition, lies beside `outer` in one block, with no exit around it."""
+    """Whether a conditional place `inner` is in the same block as `outer`, with no exit that separates them."""
     for statement in block:
         if any(_passed_by(part, inner, outer) for part in blocks(statement)):
             return True

@@ -1,1 +1,1 @@
-"""The abstract domain: what is known of a value, and the order and joins of it."""
+"""The abstract domain: the properties of a value, their order and their joins."""

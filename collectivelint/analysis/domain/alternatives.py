@@ -1,4 +1,4 @@
-"""What the elements of a container may be where the program writes them out: `for split in ("dev", "test")`."""
+"""The possible elements of a container that the program writes out: `for split in ("dev", "test")`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _MOST: Final = 16
 
 
 def element_of(container: Value) -> Value | None:
-    """What any element of a tuple or list is: one of some constants, or a tuple with such parts; None where that is open."""
+    """The abstract element of a tuple or list: one of some constants, or a tuple of such parts; None if unknown."""
     known = container.reference.item
     return _merged([*container.reference.parts, *(() if known is None else (known,))])
 
 
 def appended(container: Value, element: Value) -> Value:
-    """The container with one more element, as far as it is known to have been empty, or what was in it before."""
+    """The container with one more element, if it is known to have been empty or its elements are known."""
     known = container.reference.item
     if known is not None and is_known(known):
         return container
@@ -35,7 +35,7 @@ def appended(container: Value, element: Value) -> Value:
 
 
 def either(one: Value | None, other: Value | None) -> Value | None:
-    """The element of a container that is one or the other; None for one that is empty, or of which nothing is known."""
+    """The join of two container elements; None is an empty container or an unknown element."""
     if one is None or other is None or one is other:
         return one or other
     if is_known(one) or is_known(other):
@@ -49,7 +49,7 @@ def is_known(value: Value) -> bool:
 
 
 def bound(element: Value, known: Value, position: tuple[object, ...]) -> Value:
-    """What a loop at `position` binds in a turn: `element`, of which it is `known` what it may be."""
+    """The value that a loop at `position` binds in an iteration: `element`, narrowed by the possible values `known`."""
     constants = _constants(known)
     if constants is not None:
         symbol = constants[0] if len(constants) == 1 else make("turn", position, constants)
@@ -89,7 +89,7 @@ def _says(value: Value) -> bool:
 
 
 def _constants(value: Value) -> tuple[Symbol, ...] | None:
-    """The constants that it is one of."""
+    """The constants that it may be."""
     if value.symbol.kind == "turn":
         return value.symbol.args
     return (value.symbol,) if value.constant is not UNKNOWN and value.symbol.kind == "constant" else None

@@ -1,4 +1,4 @@
-"""Causes: where what is known of a value comes from."""
+"""Causes: the program points that a property of a value comes from."""
 
 from __future__ import annotations
 
@@ -93,10 +93,10 @@ class Cause(Record):
 
 
 class Length(Record):
-    """Where a length, or a number, comes from.
+    """The origin of a length, or of a number.
 
-    A list has "grown" to it, a buffer was "made" that long, or one or the other ("mixed"); it is one rank's "share" of a
-    whole, or the "highest" of the numbers that were found.
+    A list has "grown" to it, a buffer was "made" that long, or one or the other ("mixed"); it is one rank's "share" of
+    a whole, or the "highest" of the numbers that were found.
     """
 
     __slots__ = ("cause", "kind")
@@ -136,5 +136,5 @@ class Agreed(Record):
 
 
 def merged(one: tuple[Cause, ...], other: tuple[Cause, ...]) -> tuple[Cause, ...]:
-    """The causes of both, each once, as many as are kept."""
+    """The union of both causes without duplicates, up to `_MOST_CAUSES`."""
     return one if not other else tuple(dict.fromkeys((*one, *other)))[:_MOST_CAUSES]

@@ -1,4 +1,4 @@
-"""Iterables that have equally many elements, by the way they are written."""
+"""Iterables with equal numbers of elements, judged by their expressions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DEEPEST: Final = 16
 
 
 def counted(symbol: Symbol, variables: Mapping[str, Value]) -> Symbol:
-    """The container whose number of elements an iterable has: `d` of `d.items()`, `sorted(d)` and `[k for k in d]`."""
+    """The container with as many elements as an iterable: `d` for `d.items()`, `sorted(d)` and `[k for k in d]`."""
     for _ in range(_DEEPEST):
         inner = _inside(symbol, variables)
         if inner is None:

@@ -1,4 +1,4 @@
-"""Conditions on the first and the last rank of a group, which are one and the same where the group has no other rank."""
+"""Conditions on the first and the last rank of a group, which are the same rank in a group of one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def combined(op: Literal["and", "or"], parts: Sequence[Value]) -> Value:
 
 
 def of_both_ends(op: Literal["and", "or"], symbols: Sequence[Symbol]) -> list[Symbol]:
-    """Those of several conditions that together say that a rank is the first and the last of a group, or that it is not."""
+    """Those of several conditions that together say that a rank is (or is not) both first and last of a group."""
     first = {_end(symbol, op, last=False): symbol for symbol in symbols}
     last = {_end(symbol, op, last=True): symbol for symbol in symbols}
     both_of = (first.keys() & last.keys()) - {None}
@@ -63,7 +63,7 @@ def has_others(condition: Symbol) -> bool | None:
 
 
 def _end(symbol: Symbol, op: str, *, last: bool) -> Symbol | None:
-    """The rank in a group that a condition says to be the first or the last one, or with `or` not to be it."""
+    """The rank symbol that a condition says is the first (or last) of its group, or with `or` says is not."""
     condition = symbol.positive
     if symbol.is_negation is not (op == "or") or condition.kind != "compare" or condition.head != ("==",):
         return None
@@ -79,7 +79,7 @@ def _end(symbol: Symbol, op: str, *, last: bool) -> Symbol | None:
 
 
 def _is_last_of(number: Symbol, rank: Symbol) -> bool:
-    """Whether a number is the size of the group of a rank less one."""
+    """Whether a number is the size of a rank's group minus one."""
     if number.kind != "compound" or number.head != ("Sub",) or number.args[1] is not _ONE:
         return False
     size = number.args[0]

@@ -1,4 +1,4 @@
-"""How long a value is."""
+"""The length of a value."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Extent(Record):
         whole: frozenset[Symbol] = _NONE,
         index_of: Symbol | None = None,
     ):
-        """Nothing is known of what is left out."""
+        """Parameters left out are unknown."""
         #: Why its length differs between ranks; empty: it does not, or nothing is known.
         self.uneven: Final = uneven
         #: Where the set was made over which it iterates.
@@ -71,9 +71,9 @@ class Extent(Record):
         return UNMEASURED if says_nothing else found
 
     def join(self, other: Extent, *, by_role: bool = False) -> Extent:
-        """Of a value that is one or the other: what both say. `by_role`: which one it is depends on the rank.
+        """The join of two alternatives: what both say. `by_role`: the rank decides which one it is.
 
-        Commutative and idempotent but for the order of the causes and the place that is shown of a length.
+        Commutative and idempotent except for the order of the causes and the place that is shown of a length.
         """
         if self is other or self == other:
             return self
@@ -95,7 +95,7 @@ UNMEASURED: Final = Extent()
 
 
 def longer(one: Length | None, other: Length | None, by_role: bool) -> Length | None:
-    """The length after a branch: on some ranks that of what they have, on others that of a buffer for it."""
+    """The join of two lengths: "mixed" if ranks choose by their role between a grown list and a buffer for it."""
     if one is None or other is None:
         known = one or other
         return known if known is not None and known.kind == "grown" and not by_role else None

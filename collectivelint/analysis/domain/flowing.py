@@ -1,4 +1,4 @@
-"""What a value computed from others takes over from them."""
+"""Provenance: what a value computed from others inherits from them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def flow(symbol: Symbol, values: Iterable[Value], *, ranks: bool = True) -> Value:
-    """A new value computed from `values`: it varies as they do (if `ranks`), and comes from where they come from."""
+    """A new value computed from `values`: it inherits their provenance and, with `ranks`, their rank variance."""
     known = [value for value in values if value.uniformity is not UNIFORM or value.origin is not MADE_HERE]
     if not known:
         return Value(symbol)
@@ -74,7 +74,7 @@ def flow(symbol: Symbol, values: Iterable[Value], *, ranks: bool = True) -> Valu
 
 
 def stamped(found: Value, values: Sequence[Value]) -> Value:
-    """A text that is made of `values`: with the readings of the clock that went into these."""
+    """A text computed from `values`, with the clock readings that they contain."""
     stamps = found.origin.stamps
     for value in () if any(map(is_of_day, values)) else values:
         stamps = merged(stamps, value.origin.stamps)
@@ -82,7 +82,7 @@ def stamped(found: Value, values: Sequence[Value]) -> Value:
 
 
 def is_of_day(value: Value) -> bool:
-    """Whether it is a format of dates without a time: ranks that start together write the same, but at midnight."""
+    """Whether it is a date format without time: ranks that start together give the same text, except at midnight."""
     codes = set(_CODE.findall(value.constant)) if isinstance(value.constant, str) else set()
     return codes <= _OF_DATES and not codes.isdisjoint("YymbB")
 
@@ -92,7 +92,7 @@ _OF_DATES: Final = frozenset("YymdjBbAaUWVGgu")
 
 
 def of_shape(value: Value) -> Value:
-    """The value without data of other ranks: a buffer that was received into is as large as it was made here."""
+    """The value as a shape, without data of other ranks: receiving into a buffer does not change its size."""
     origins = value.origin.origins
     value = value if value.origin.own is None else value.sourced(own=None)
     if not any(cause.kind == "received" for cause in origins):
@@ -101,7 +101,7 @@ def of_shape(value: Value) -> Value:
 
 
 def carries(value: Value) -> bool:
-    """Whether a value differs between ranks, depends on parameters, or comes from data that were received or read."""
+    """Whether a value carries provenance: it varies, depends on parameters, or has received or restored data."""
     return bool(value.uniformity.varies or value.uniformity.depends or value.origin.origins)
 
 
@@ -116,7 +116,7 @@ def each(value: Value, symbol: Symbol) -> Value:
 
 
 def holding(values: Iterable[Value]) -> Value | None:
-    """What all elements of a container are, as far as they are objects of one class, or models wrapped alike."""
+    """The common element of a container if all are objects of one class, or models with the same wrapper; else None."""
     every = list(values)
     first = every[0].reference if every else None
     if first is None or (first.instance is None and first.wrapped is None):

@@ -1,7 +1,8 @@
-"""Which conditions follow from which: equality, negation, conjunction and disjunction, and what is compared with literals.
+"""Which conditions follow from which: equality, negation, conjunction and disjunction, and comparisons with literals.
 
-What is decided is an order: reflexive and transitive. Conditions are ordered as Whitman's algorithm orders the elements of a free
-lattice over an ordered set; that set are the literals, of which one implies another if it is true of fewer values.
+Implication is an order: reflexive and transitive. Conditions are ordered as Whitman's algorithm orders the elements of
+a free lattice over an ordered set; that set consists of the literals, one of which implies another if it is true of
+fewer values.
 """
 
 from __future__ import annotations
@@ -36,10 +37,10 @@ _OTHERS: Final = (_Other(true=True), _Other(true=False))
 
 
 class Literal:
-    """A condition as a test of a value: what it is about, how that is compared, and with what.
+    """A condition as a test of a value: its subject, the comparison operator, and the constants compared with.
 
-    `operator` is "truth" for what is compared with nothing that is written out. `members` are those of `owner`, one class, that
-    it is compared with; else it is compared with `constants`.
+    `operator` is "truth" for a condition that compares with no constant. `members` are the members of the class `owner`
+    that it compares with; otherwise it compares with `constants`.
     """
 
     __slots__ = ("constants", "members", "operator", "owner", "subject")
@@ -123,7 +124,7 @@ def _between(one: Literal, true: bool, other: Literal, also: bool) -> bool:  # a
 
 
 def _points(one: Literal, other: Literal) -> list[object] | None:
-    """Values of which two tests are true or not as they are of any value; None where no few values stand for all."""
+    """Sample values on which two tests have all the outcomes that they have on any value; None if no few suffice."""
     constants = (*one.constants, *other.constants)
     numbers = {item for item in constants if isinstance(item, (int, float)) and isfinite(item)}
     ordered = one.operator in _ORDER or other.operator in _ORDER

@@ -27,11 +27,11 @@ _NO_LOOPS: Final[Mapping[Symbol, Symbol]] = MappingProxyType({})
 
 
 class Inlining(Record):
-    """How a callee's term becomes part of its caller: the call, what stands for its parameters, and what those run.
+    """How a callee's term becomes part of its caller: the call, the symbols for its parameters, and the terms they run.
 
-    `symbols` are what stands for its parameters; None if they stay what they are. `callee` is where the callee stands.
-    `elements` are what the caller's loops run over, by what they bind. `asks` says of a condition of the callee whether it asks
-    for what is in own data that are passed, if any are.
+    `symbols` replace its parameters; None leaves them as they are. `callee` is the callee's location. `elements` maps
+    what the caller's loops bind to what they iterate over. `asks` says whether a condition of the callee tests the
+    values of own data that are passed; it is None if none are.
     """
 
     __slots__ = (
@@ -164,7 +164,7 @@ def _uses(term: Term) -> Iterator[str]:
 
 
 def _data(data: frozenset[str], arguments: Mapping[str, Value]) -> frozenset[str]:
-    """What goes into a collective of the callee, in the terms of its caller."""
+    """The caller's parameters and loop elements that flow into a collective of the callee."""
     return frozenset().union(*(arguments[name].flows_from for name in data if name in arguments))
 
 
@@ -212,12 +212,12 @@ def _inlined(guard: Guard, call: Inlining) -> Guard:
 
 
 def without_names(causes: tuple[Cause, ...], function: Span) -> tuple[Cause, ...]:
-    """The causes of a function without those that are only the names of its parameters, which are known by now."""
+    """The causes of a function without those that are only names of parameters, since the arguments are known now."""
     return tuple(cause for cause in causes if cause.kind != "rank" or cause.span != function)
 
 
 def _is_told_alone(guard: Guard, call: Inlining) -> bool:
-    """Whether a test for rank 0 is given -1, which stands for a job that is not distributed: `zero_first(-1)`."""
+    """Whether a test for rank 0 gets the argument -1, which marks a job that is not distributed: `zero_first(-1)`."""
     symbol = guard.symbol
     if symbol.kind != "compare" or symbol.head[0] != "==" or not any(cause.kind == "rank" for cause in guard.causes):
         return False
@@ -226,7 +226,7 @@ def _is_told_alone(guard: Guard, call: Inlining) -> bool:
 
 
 def _decided(guard: Guard, call: Inlining) -> bool | None:
-    """Whether the condition holds by what the call passes; None where that does not say."""
+    """Whether the arguments of the call make the condition true or false; None where they decide nothing."""
     if not guard.symbol.parameters or call.symbols is None:
         return None
     found = None if guard.chosen is None else _chosen(guard.chosen, call.arguments)

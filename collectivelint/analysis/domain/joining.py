@@ -1,4 +1,4 @@
-"""The value of a variable where several ways meet: the joins of its records, and what the condition adds."""
+"""Joins at control-flow merges: the value of a variable after a branch, and what the condition adds to it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def join(one: Value, other: Value, fresh: Symbol, guard: Value | None = None, wh
 
 
 def or_default(one: Value, other: Value, condition: Symbol) -> Value | None:
-    """A parameter for a group, where None stands for the default group: `WORLD if group is None else group` is that group."""
+    """The parameter `group` in `WORLD if group is None else group`, where None means the default group; else None."""
     asked = condition.positive
     for default, group in ((one, other), (other, one)):
         if default.symbol is WORLD and group.symbol.parameter is not None and asked.head == ("is",):
@@ -64,9 +64,9 @@ _NONE: Final = constant(None)
 
 
 def either_state(one: Value, other: Value, symbol: Symbol) -> Value:
-    """The value of an attribute that one method gives the value `one`, another one `other`.
+    """The value of an attribute that one method sets to `one` and another one to `other`.
 
-    What it begins with is no other configuration: set on some ranks only in one of them, it differs from then on.
+    An initial value is not a separate configuration: if only one method sets it on some ranks, it differs from then on.
     """
     found = join(one, other, symbol)
     if not found.uniformity.maybe or one.uniformity.maybe or other.uniformity.maybe:
@@ -76,7 +76,7 @@ def either_state(one: Value, other: Value, symbol: Symbol) -> Value:
 
 
 def _same_symbol(one: Value, other: Value) -> Value:
-    """Of two values that are one expression, of which other things are known."""
+    """The join of two values of one expression that carry different facts."""
     mine, its = one.uniformity, other.uniformity
     present = mine.present if mine.present is its.present else None
     return (
@@ -128,13 +128,13 @@ def equal(variables: Mapping[str, Value], condition: Symbol) -> list[tuple[str, 
 
 
 def _is_agreed(value: Value) -> bool:
-    """Whether it is kept in an object, and all ranks have the same since they have got it from one another."""
+    """Whether it is an attribute that all ranks have received from one another, and so is the same on all."""
     is_kept = value.symbol.kind == "attribute" and not value.uniformity.varies
     return is_kept and any(cause.kind == "received" for cause in value.origin.origins)
 
 
 def _is_received_behind(value: Value, where: Cause) -> bool:
-    """Whether an arm has got a value from the other ranks, or sent it to them, and all of them have it now."""
+    """Whether a value is the same on all ranks because an arm, after the condition, received or sent it."""
     return not value.uniformity.varies and any(
         cause.kind == "received" and cause.path == where.path and cause.span.line > where.span.line
         for cause in value.origin.origins
@@ -142,9 +142,9 @@ def _is_received_behind(value: Value, where: Cause) -> bool:
 
 
 def _absence(one: Value, other: Value, guard: Value | None) -> tuple[frozenset[Symbol], Symbol | None]:
-    """The axes over which nothing is there after a branch on some ranks, and the condition of where something is.
+    """The axes over which a variable may be None after a branch, and the condition under which it is not.
 
-    `x = None`, `if rank == 0: x = a`, `if rank != 0: x = b` leaves something on all of them.
+    `x = None`, `if rank == 0: x = a`, `if rank != 0: x = b` leaves no rank with None.
     """
     before: frozenset[Symbol] = frozenset()
     if guard is None:
@@ -204,7 +204,7 @@ def _extent(one: Value, other: Value, guard: Value | None) -> Extent:
 
 
 def _size(one: Value, other: Value) -> Symbol | None:
-    """The size of a group, also where it is 1 in a job that is not distributed."""
+    """The common group size of two values; 1 in a job that is not distributed agrees with any."""
     size = one.extent.size_of
     return size if size == other.extent.size_of or other.constant == 1 else None
 

@@ -1,4 +1,4 @@
-"""What an object keeps: the groups that one function knows by its parameters, under the names that they have elsewhere."""
+"""Groups kept in an object's attributes: a method's parameters renamed to the attributes that hold them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def kept_under(value: Value, attributes: Mapping[str, Value], own: str) -> Value:
-    """A value that a method keeps in an attribute of `own`, of groups that it keeps in `attributes`, by the names of these."""
+    """The value a method keeps in `own`, with groups that its `attributes` also hold renamed to these attributes."""
     if not any(group.parameters for group in _groups(value)):
         return value
     names = {own: parameter(own)}
@@ -25,7 +25,7 @@ def kept_under(value: Value, attributes: Mapping[str, Value], own: str) -> Value
 
 
 def renamed(value: Value, names: Mapping[str, Symbol]) -> Value:
-    """The value with other symbols in the groups that it varies over, or is the size of, where all their parameters have one."""
+    """The value with renamed groups (those it varies over or is the size of), where all their parameters have names."""
     if not any(group.parameters for group in _groups(value)):
         return value
 

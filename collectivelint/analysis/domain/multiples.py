@@ -21,7 +21,10 @@ _MOST_ADDED: Final = 60
 
 
 def factors(symbol: Symbol, variables: Mapping[str, Value], depth: int = _DEEPEST) -> frozenset[Symbol]:
-    """What an integer is a multiple of by the way it is computed: `ceil(n / size) * size`, `n // size * size`, `n + -n % size`."""
+    """The divisors of an integer, by its expression: `ceil(n / size) * size`, `n
+
+    size * size`, `n + -n % size`.
+    """
     known = known_multiples(symbol, variables)
     whole = written(symbol, variables)
     if whole.kind != "compound" or len(whole.args) != 2 or depth == 0:
@@ -39,7 +42,7 @@ def factors(symbol: Symbol, variables: Mapping[str, Value], depth: int = _DEEPES
 
 
 def padded(container: Value, added: Value, variables: Mapping[str, Value]) -> frozenset[Symbol]:
-    """What the length of a container is a multiple of when as much has been `added` as it was short of: `total - len(x)`."""
+    """The divisors of a container's length after padding, where `added` is what was missing: `total - len(x)`."""
     length = call(_LEN, (container.symbol,))
     found: frozenset[Symbol] = _NONE
     pending = [added.symbol, added.written]
@@ -60,14 +63,14 @@ def padded(container: Value, added: Value, variables: Mapping[str, Value]) -> fr
 
 
 def fills_up(container: Value, added: Value) -> bool:
-    """Whether as much is added as a container is short of something."""
+    """Whether the number added is a target minus the length of the container."""
     length = call(_LEN, (container.symbol,))
     inner = (*added.symbol.walk(), *added.written.walk())
     return any(part.kind == "compound" and part.head == ("Sub",) and part.args[1] is length for part in inner)
 
 
 def shared_evenly(container: Value, share: Value, variables: Mapping[str, Value]) -> bool:
-    """Whether `items[rank::size]` is equally long for each rank: of as many items as `size` goes into."""
+    """Whether `items[rank::size]` has the same length on each rank: `size` divides the number of items."""
     if len(share.symbol.args) != 3:
         return False
     _, end, step = share.symbol.args
@@ -76,7 +79,7 @@ def shared_evenly(container: Value, share: Value, variables: Mapping[str, Value]
 
 
 def dealt_evenly(items: Value, test: Value, variables: Mapping[str, Value]) -> bool:
-    """Whether `number % size == rank` keeps equally many of the items on each rank: `size` goes into their number."""
+    """Whether `number % size == rank` keeps equally many items on each rank: `size` divides the number of items."""
     asked = test.symbol.positive
     if asked.kind != "compare" or asked.head[0] != "==" or test.symbol.is_negation:
         return False
@@ -86,7 +89,7 @@ def dealt_evenly(items: Value, test: Value, variables: Mapping[str, Value]) -> b
 
 
 def cut(container: Value, share: Value, variables: Mapping[str, Value]) -> frozenset[Symbol]:
-    """What the length of `items[:count]` is a multiple of."""
+    """The divisors of the length of `items[:count]`."""
     bounds = share.symbol.args
     is_start = bool(bounds) and bounds[0].kind == "constant" and bounds[0].head[1] in (None, 0)
     if not is_start or len(bounds) < 2:
@@ -99,9 +102,9 @@ def cut(container: Value, share: Value, variables: Mapping[str, Value]) -> froze
 
 
 def divided(condition: Symbol, variables: Mapping[str, Value]) -> Iterator[tuple[Symbol, Symbol]]:
-    """What is a multiple of which divisor where a condition holds: a number, or a container by its length.
+    """Pairs (number or container, divisor of it or of its length) where a condition is true.
 
-    `len(items) % size == 0`, or that it is not true that `len(items) % size`.
+    `len(items) % size == 0`, or that `len(items) % size` is false.
     """
     pending = [condition]
     while pending:
@@ -122,7 +125,7 @@ def divided(condition: Symbol, variables: Mapping[str, Value]) -> Iterator[tuple
 
 
 def bounded(condition: Symbol, variables: Mapping[str, Value]) -> tuple[Symbol, bool] | None:
-    """The container that a condition says is shorter than a number that ranks share (True), or is not (False)."""
+    """The container that a condition compares with a number all ranks share, and whether it says it is shorter."""
     asked = condition.positive
     if asked.kind != "compare" or asked.head[0] not in ("<", ">", "=="):
         return None
@@ -140,7 +143,7 @@ def bounded(condition: Symbol, variables: Mapping[str, Value]) -> tuple[Symbol, 
 
 
 def settle(variables: dict[str, Value], condition: Symbol) -> None:
-    """Note of the variables what they are multiples of where a condition holds, and which are long enough."""
+    """Record the divisors of variables where a condition is true, and which containers are long enough."""
     found = bounded(condition, variables)
     if found is not None and not found[1]:
         for variable, value in variables.items():

@@ -1,4 +1,4 @@
-"""Terms in normal form: without what has no effect, with what follows an exit in the arms that get there, and bounded."""
+"""Terms in normal form: bounded, without items that have no effect, early exits turned into arms."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_ITEMS: Final = 200
 def tidy(term: Term, known: PathCondition = ANYWHERE) -> Term:
     """Drop what has no effect: empty loops, choices without collectives or exits, what follows a return.
 
-    Inside an arm the outcome of its condition is `known`: the same condition there is no choice any more.
+    Inside an arm the outcome of its condition is `known`: a nested choice on the same condition is resolved.
     """
     return _tidied(term, known)[0]
 
@@ -33,7 +33,7 @@ _DEEPEST_EXIT: Final = 6
 
 
 def _tidied(term: Term, known: PathCondition) -> tuple[Term, list[_Exit]]:
-    """The tidy term, and where it ends the block around it: `if a: if b: return` does for a and b."""
+    """The tidy term, and the conditions on which it leaves its block: `if a: if b: return` does on `a and b`."""
     # No fold: what is known comes from around a term and from before it, and an arm that is not taken is not looked into.
     kept: list[Item] = []
     exits_: list[_Exit] = []
@@ -72,7 +72,7 @@ def _tidied(term: Term, known: PathCondition) -> tuple[Term, list[_Exit]]:
 
 
 def _leaving(condition: Symbol, arm: Term, inside: list[_Exit]) -> list[_Exit]:
-    """Where a block ends in an arm that a condition leads to."""
+    """The conditions under which an arm leaves its block."""
     if arm and isinstance(arm[-1], Leave):
         return [(condition, 1)]
     return [(both("and", (condition, symbol)), depth + 1) for symbol, depth in inside if depth < _DEEPEST_EXIT]
@@ -84,7 +84,7 @@ def _leaves(term: Term) -> bool:
 
 
 def summarise(term: Term) -> Term:
-    """The term as callers see it: tidy, bounded, and with what follows an early return in the arms that get there."""
+    """The term as callers see it: tidy, bounded, and with the code after an early return in the arms that reach it."""
     term = tidy(continued(term))
     if not matters(term):
         # Callers care about collectives only; how this function ends is its own affair.
@@ -102,7 +102,7 @@ def summarise(term: Term) -> Term:
 
 
 def _digest(term: Term) -> str:
-    """What a term is, in a few characters: the same in every run, and another one for nearly every other term."""
+    """A short digest of a term: the same in every run, and different for nearly every other term."""
     return blake2b("\n".join(_lines(term)).encode(errors="surrogateescape"), digest_size=12).hexdigest()
 
 
@@ -120,7 +120,7 @@ def _lines(term: Term) -> Iterator[str]:
 
 
 def _unconditional(term: Term) -> Term:
-    """What of a term runs on all its ways."""
+    """The items of a term that run on every path."""
     return map_term(
         term, lambda item: () if isinstance(item, Choice) else (item,), lambda item: isinstance(item, Repeat)
     )

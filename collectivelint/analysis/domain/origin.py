@@ -16,7 +16,7 @@ _NONE: Final[frozenset[str]] = frozenset()
 
 
 class Origin(Record):
-    """What has filled a value with data."""
+    """The sources of the data in a value."""
 
     __slots__ = (
         "agreed",
@@ -46,7 +46,7 @@ class Origin(Record):
         averaged: Symbol | None = None,
         agreed: Agreed | None = None,
     ):
-        """Nothing is known of what is left out."""
+        """Parameters left out are unknown."""
         #: Where data of other ranks ("received") or of a checkpoint ("restored") came into it.
         self.origins: Final = origins
         #: Filled by a collective that leaves the same data on all ranks.
@@ -113,10 +113,10 @@ class Origin(Record):
         return MADE_HERE if says_nothing else found
 
     def join(self, other: Origin) -> Origin:
-        """Of a value that is one or the other: data of both, the properties that both have.
+        """The join of two alternatives: data of both, the properties that both have.
 
-        Commutative, associative and idempotent but for the order of the causes, of which the first ones are kept,
-        of own data and of agreements.
+        Commutative, associative and idempotent except for the order of the causes, of which the first ones are kept, of
+        own data and of agreements.
         """
         if self is other or self == other:
             return self
@@ -135,7 +135,7 @@ class Origin(Record):
         )
 
     def _settles(self, other: Origin) -> bool:
-        """Whether the ranks have shared this, where `other` is what one of them keeps if there are no others."""
+        """Whether the ranks have shared this value, and `other` is what a rank keeps when there are no other ranks."""
         is_received = any(cause.kind == "received" for cause in self.origins)
         return is_received and self.own is None and other.own is not None
 

@@ -1,4 +1,4 @@
-"""What is known to hold at a place: the outcomes of the conditions on the way to it."""
+"""Path conditions: the outcomes of the conditions on the way to a place."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class PathCondition:
-    """A set of literals that hold; never changed, `given` makes a larger one."""
+    """An immutable set of literals that are true; `given` makes a larger one."""
 
     __slots__ = ("_alternatives", "_holding", "_outcomes")
 
@@ -30,7 +30,7 @@ class PathCondition:
         self._outcomes, self._holding, self._alternatives = outcomes, holding, alternatives
 
     def given(self, condition: Symbol, *, holds: bool) -> PathCondition:
-        """What is known where this condition holds besides, or does not."""
+        """The path condition extended by this condition, true or (with `holds` False) false."""
         outcomes, holding, alternatives = dict(self._outcomes), self._holding, self._alternatives
         pending = [condition if holds else condition.negate()]
         while pending:
@@ -80,7 +80,7 @@ class PathCondition:
         return self._of_alternatives(condition) if self._alternatives else None
 
     def _of_alternatives(self, condition: Symbol) -> bool | None:
-        """The outcome that follows from each of several literals, one of which holds, without those that do not."""
+        """The outcome that follows from every remaining operand of a known disjunction; None if there is none."""
         is_literal = condition.kind not in ("and", "or")
         for alternative in self._alternatives:
             inner = alternative.positive
@@ -101,7 +101,7 @@ class PathCondition:
 
 
 def _about(operand: Symbol, literal: Symbol) -> bool:
-    """Whether an operand may say something of a literal: it is of several, or about the same."""
+    """Whether an operand may decide a literal: it is compound, or has the same subject."""
     inner = operand.positive
     return inner.kind in ("and", "or") or literal_of(inner).subject is literal_of(literal).subject
 

@@ -1,4 +1,4 @@
-"""Paths as sequences of parts, and whether what is done to one changes what a look-up of another one finds."""
+"""File paths as sequences of parts, and whether a call on one path changes what a look-up of another one finds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _JOINED: Final = frozenset({"Div", "Add", "Mod", "JoinedStr", "FormattedValue"})
 
 
 def parts(path: Symbol, known: Mapping[Symbol, Symbol]) -> tuple[Symbol, ...]:
-    """What a path is put together from, the root first; `known` are the values of attributes that the function assigns."""
+    """The parts that a path is joined from, root first; `known` are attribute values that the function assigns."""
     found: list[Symbol] = []
     pending = [path]
     while pending and len(found) < _MOST_PARTS:
@@ -43,7 +43,7 @@ _MOST_PARTS: Final = 12
 
 
 def _put_together(symbol: Symbol) -> tuple[Symbol, ...] | None:
-    """The paths and names that a symbol joins, or None where it is one by itself."""
+    """The parts that a symbol joins; None if it is a single part."""
     match symbol.kind:
         case "compound" if symbol.head[0] in _JOINED and symbol.args:
             return symbol.args
@@ -69,13 +69,13 @@ def is_joined(symbol: Symbol) -> bool:
 
 
 def is_file_name(symbol: Symbol) -> bool:
-    """Whether a path is put together of texts, with a dot in the last one of these."""
+    """Whether a path is built from string constants, with a dot in the last one."""
     texts = [part for part in parts(symbol, {}) if part.kind == "constant" and part.head[0] == "str"]
     return _put_together(symbol) is not None and bool(texts) and "." in str(texts[-1].head[1])
 
 
 def changes(use: str, path: tuple[Symbol, ...], looked: tuple[Symbol, ...]) -> bool:
-    """Whether a call that does `use` to one path may change what a look-up of the other finds."""
+    """Whether a call that does `use` to one path may change what a look-up of the other one finds."""
     if not path or not looked:
         return False
     path, looked = _names(path), _names(looked)
@@ -101,7 +101,7 @@ def changes(use: str, path: tuple[Symbol, ...], looked: tuple[Symbol, ...]) -> b
 
 
 def is_same(one: Symbol, other: Symbol, known: Mapping[Symbol, Symbol]) -> bool:
-    """Whether two symbols are one path, however it is spelt."""
+    """Whether two symbols are the same path, in different spellings."""
     return one is other or _names(parts(one, known)) == _names(parts(other, known))
 
 
@@ -112,7 +112,7 @@ def is_inside(path: Symbol, folder: Symbol, known: Mapping[Symbol, Symbol]) -> b
 
 
 def _names(path: tuple[Symbol, ...]) -> tuple[Symbol, ...]:
-    """The root, and what is below it without separators: `d + "/a.pt"` and `join(d, "a.pt")` are one path."""
+    """The root, and the parts below it without separators: `d + "/a.pt"` and `join(d, "a.pt")` are the same path."""
     found = [path[0]]
     for part in path[1:]:
         if part.kind == "constant" and part.head[0] == "str":
@@ -123,7 +123,7 @@ def _names(path: tuple[Symbol, ...]) -> tuple[Symbol, ...]:
 
 
 def _text(path: tuple[Symbol, ...]) -> str | None:
-    """A path that is written out."""
+    """The text of a path given as a string constant."""
     is_known = all(part.kind == "constant" for part in path)
     return "/".join(str(part.head[-1]) for part in path) if is_known else None
 

@@ -1,4 +1,4 @@
-"""What conditions and values are by the structure of their symbols."""
+"""Recognising conditions and values by the structure of their symbols."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ ADDING: Final = frozenset({"append", "extend", "add", "put", "appendleft"})
 
 
 def launched(symbol: Symbol) -> bool | None:
-    """True for a condition that holds if the job is distributed, False for one that holds if it is not; None for another.
+    """True for a condition that is true if the job is distributed, False for one that is true if it is not; else None.
 
-    A job that is not has no other ranks to disagree with.
+    A job that is not distributed has no other ranks to diverge from.
     """
     if symbol.kind == "launched":
         return True
@@ -29,14 +29,14 @@ def launched(symbol: Symbol) -> bool | None:
 
 
 def is_remainder(symbol: Symbol) -> bool:
-    """Whether it is what a division by a number that is written out leaves over, `rank % 2`."""
+    """Whether it is the remainder of a division by a number constant, `rank % 2`."""
     if symbol.kind != "compound" or symbol.head != ("Mod",) or symbol.args[0].kind == "constant":
         return False
     return symbol.args[1].kind == "constant" and symbol.args[1].head[0] == "int"
 
 
 def is_list(symbol: Symbol | None) -> bool:
-    """Whether it is a list display, or a list with an element for each one of others, without a condition."""
+    """Whether it is a list display, or a list comprehension over one without a condition."""
     if symbol is None:
         return False
     return (
@@ -47,7 +47,7 @@ def is_list(symbol: Symbol | None) -> bool:
 
 
 def is_open_group(group: Symbol | None) -> bool:
-    """Whether it is not known which group a size is of: of none, or of what some function makes of its argument."""
+    """Whether it is unknown which group a size belongs to: there is none, or a function computes it."""
     return group is None or group.kind in ("place", "call")
 
 
@@ -58,7 +58,7 @@ def is_path(value: Value) -> bool:
 
 
 def may_be_one_rank(group: Value) -> bool:
-    """Whether a group may have no member but the rank that a condition selects: it is listed so, or made on some ranks only."""
+    """Whether a group may have a single member: its ranks are written so, or it is made on some ranks only."""
     if group.uniformity.varies or group.uniformity.absent:
         return True
     return group.reference.partial and len({part.symbol for part in group.reference.parts}) == 1

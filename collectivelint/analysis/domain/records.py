@@ -1,4 +1,4 @@
-"""What the records of a value have in common."""
+"""The marker KEEP: in a changed copy of a record, the field keeps its value."""
 
 from __future__ import annotations
 

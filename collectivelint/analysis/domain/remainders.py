@@ -1,4 +1,4 @@
-"""What an integer leaves over when it is divided, by the way it is computed from another number."""
+"""Remainders of integers, derived from how each is computed from another number."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DEEPEST: Final = 8
 
 
 def written(symbol: Symbol, variables: Mapping[str, Value]) -> Symbol:
-    """The expression that a variable was assigned from; of any other symbol itself."""
+    """The expression that a variable was assigned from; any other symbol unchanged."""
     if symbol.kind != "place":
         return symbol
     return next((value.written for value in variables.values() if value.symbol is symbol), symbol)
@@ -30,7 +30,7 @@ def is_len(symbol: Symbol) -> bool:
 
 
 def known_multiples(symbol: Symbol, variables: Mapping[str, Value]) -> frozenset[Symbol]:
-    """What a variable, or the length of one, is known to be a multiple of."""
+    """The known divisors of a variable, or of its length."""
     if symbol.kind == "constant":
         return _NONE
     found = written(symbol, variables)
@@ -39,9 +39,9 @@ def known_multiples(symbol: Symbol, variables: Mapping[str, Value]) -> frozenset
 
 
 def completed(symbol: Symbol, number: Symbol, variables: Mapping[str, Value], sign: int) -> frozenset[Symbol]:
-    """The divisors by which an expression leaves over what `number` does (`sign` 1), or what that is short of (-1).
+    """The divisors modulo which an expression equals `number` (`sign` 1) or minus `number` (`sign` -1).
 
-    What is computed of the remainder of the number in a way that says nothing is given the benefit of the doubt.
+    An expression that uses a remainder of the number in an unknown way is given the benefit of the doubt.
     """
     found: set[Symbol] = set()
     numbers = {number, written(number, variables)}
@@ -58,7 +58,7 @@ def completed(symbol: Symbol, number: Symbol, variables: Mapping[str, Value], si
 def _times(
     symbol: Symbol, numbers: set[Symbol], divisor: set[Symbol], variables: Mapping[str, Value], depth: int
 ) -> int | None:
-    """How many times a number an expression is, but for multiples of the divisor; None where that is not known."""
+    """The factor by which an expression is a multiple of a number, modulo the divisor; None where that is not known."""
     found = written(symbol, variables)
     if symbol in numbers or found in numbers:
         return 1

@@ -1,4 +1,4 @@
-"""Conditions whose outcome is written in them: constants have taken the places of parameters."""
+"""Conditions decided by constants that replaced their parameters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PLAIN: Final = frozenset({"int", "float", "bool", "str", "bytes", "NoneType"})
 
 
 def settled(symbol: Symbol) -> bool | None:
-    """Whether the condition holds, whatever the things in it are that are no constants; None where they matter."""
+    """Whether the condition is true, whatever its parts that are not constant; None where they matter."""
     if symbol.kind == "constant":
         return bool(symbol.head[1]) if symbol.head[0] in _PLAIN else None
     if symbol.kind == "not":
@@ -54,6 +54,6 @@ def _plain(symbol: Symbol) -> tuple[Symbol, ...] | None:
 
 
 def _agreed(outcomes: Iterable[bool | None]) -> bool | None:
-    """The outcome that all of them have."""
+    """The common outcome of all of them; None if they differ."""
     found = set(outcomes)
     return found.pop() if len(found) == 1 else None

@@ -1,4 +1,4 @@
-"""Tests whether something is sharded over the ranks: what stands behind one runs only where sharded things come in."""
+"""Tests whether a value is sharded over the ranks: the code behind one runs only for sharded values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TEST: Final = "is sharded"
 
 
 def sharding_test(subjects: Sequence[Symbol], elements: Mapping[Symbol, Symbol]) -> Symbol:
-    """The condition that something is sharded; beside what a loop binds stands what it runs over, by `elements`."""
+    """The condition that a subject is sharded; for a loop element, also the container it comes from, by `elements`."""
     known = [*subjects]
     for around in known:
         # What is appended here is looked at in its turn.
@@ -29,7 +29,7 @@ def sharding_test(subjects: Sequence[Symbol], elements: Mapping[Symbol, Symbol])
 
 
 def is_sharding_test(symbol: Symbol) -> bool:
-    """Whether a condition asks for that."""
+    """Whether a condition is such a test."""
     return symbol.kind == "operation" and symbol.head[0] == _TEST
 
 
@@ -46,19 +46,19 @@ def is_shown(symbol: Symbol, arguments: Mapping[str, Value]) -> bool:
 
 
 def is_sharded(value: Value) -> bool:
-    """Whether a framework has sharded it, or what it is a part of."""
+    """Whether a framework has sharded the value, or the value that it is part of."""
     return value.origin.sharded is not None and value.origin.sharded.kind == "framework"
 
 
 def asks_what_is_shown(item: Choice, arguments: Mapping[str, Value]) -> bool:
-    """Whether a test in a choice is about an argument that is known to be sharded."""
+    """Whether a choice contains a test of an argument that is known to be sharded."""
     return any(isinstance(inner, Choice) and is_shown(inner.guard.symbol, arguments) for inner in walk((item,)))
 
 
 def without_sharded(term: Term, function: Function) -> Term:
-    """The term where nothing is sharded: without what functions that are called run behind a test for it.
+    """The term for values that are not sharded: without what callees run behind a test for sharded ones.
 
-    What a function tests itself is written for sharded things: it stays.
+    A test in the function itself shows that it is meant for sharded values: it stays.
     """
     if not any(is_sharding_test(guard.symbol) for guard in guards(term)):
         return term

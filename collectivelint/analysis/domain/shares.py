@@ -1,4 +1,4 @@
-"""Shares of a container that ranks pick by their number and that are not equally large."""
+"""Uneven shares: parts of a container that ranks pick by their number and that differ in length."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ _CEILINGS: Final = frozenset({"math.ceil", "numpy.ceil"})
 
 
 def is_uneven_share(container: Value, key: Value, variables: Mapping[str, Value]) -> bool:
-    """Whether `container[key]`, with a rank in the key, is a part of another length on some rank.
+    """Whether `container[key]`, with a rank in the key, has a different length on some rank.
 
-    A block of as many items as `ceil(len(x) / size)`, the part of an `array_split`, or one of the lists of every so many.
+    It may be a block of `ceil(len(x) / size)` items, a part of an `array_split`, or a strided slice from a list
+    comprehension.
     """
     if not any(cause.kind == "rank" for cause in key.uniformity.causes):
         return False
@@ -58,7 +59,7 @@ def _is_block(container: Value, index: Symbol, variables: Mapping[str, Value]) -
 
 
 def _rounded_up(symbol: Symbol, container: Symbol, variables: Mapping[str, Value]) -> Symbol | None:
-    """What the length of a container is divided by, where a number is the quotient rounded up."""
+    """The divisor, where a number is the length of a container divided by it and rounded up."""
     found = written(symbol, variables)
     length = call(_LEN, (container,))
     if found.kind == "call" and found.args[0].kind == "name" and found.args[0].head[0] in _CEILINGS:
@@ -74,7 +75,7 @@ def _rounded_up(symbol: Symbol, container: Symbol, variables: Mapping[str, Value
 
 
 def _goes_into(divisor: Symbol, container: Symbol, variables: Mapping[str, Value]) -> bool:
-    """Whether the length of a container is a multiple of a number."""
+    """Whether a number divides the length of a container."""
     length = call(_LEN, (container,))
     known = known_multiples(container, variables) | known_multiples(length, variables)
     return divisor in known or written(divisor, variables) in known

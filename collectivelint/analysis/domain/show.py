@@ -13,7 +13,7 @@ _LONGEST: Final = 400
 
 
 def shown(symbol: Symbol, *, places: bool = True) -> str:
-    """The expression for people to read, cut if it is long; `places`: with the place of each value that has one."""
+    """The expression as readable text, cut if it is long; `places` adds the position of each value that has one."""
     return _text(symbol, _LONGEST, places)
 
 
@@ -27,7 +27,7 @@ def group_words(group: Symbol) -> str:
 
 
 def _text(symbol: Symbol, room: int, places: bool) -> str:
-    """The expression in at most about so many characters."""
+    """The expression in about `room` characters at most."""
     if room <= 0:
         return "..."
     kind, head = symbol.kind, symbol.head

@@ -1,10 +1,9 @@
-"""The table of symbols, cleared of those that nothing else holds.
+"""Removing unused symbols from the symbol table.
 
 Most symbols are of use to one function only: dropped after it, they leave a small table that is searched faster. Others
-outlive it; those are looked for from time to time, since a language server runs for days.
-
-The table has no weak references, since a class that mypyc compiles supports none: references are counted instead. A symbol
-that is held stays the same object.
+outlive it; those are looked for from time to time, since a language server runs for days. The table has no weak
+references, since a class that mypyc compiles supports none: references are counted instead. A symbol that is held stays
+the same object.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ _FEW_FRESH: Final = 4_000
 
 
 def drop_fresh(few: int = _FEW_FRESH) -> None:
-    """Forget the symbols that were made since the last time and that only the table holds, if there are more than `few`."""
+    """Remove symbols made since the last call that only the table refers to, if more than `few` were made."""
     if len(FRESH) > few:
         # What a symbol is made of was made before it.
         _drop(FRESH)
 
 
 def sweep(few: int = FEW) -> None:
-    """Forget the symbols that only the table holds, where it has doubled and grown by more than `few` since the last time."""
+    """Remove symbols that only the table refers to, if it has doubled and grown by more than `few` since last time."""
     if len(TABLE) < 2 * _left[0] + few:
         return
     FRESH.clear()
@@ -48,7 +47,7 @@ def sweep(few: int = FEW) -> None:
 
 
 def _drop(keys: list[Key]) -> None:
-    """Forget the symbols of these keys that only the table holds, from the last to the first; the list is empty then."""
+    """Remove those of these symbols that only the table refers to, last to first, and empty the list."""
     probe: Key = ("place", ("held by the table only",), ())
     make(*probe)
     if keys is FRESH:
@@ -70,5 +69,5 @@ def _drop(keys: list[Key]) -> None:
 
 
 def _height(key: Key) -> int:
-    """An order in which what a symbol is made of comes before it; a negation is as deep as what it negates."""
+    """A sort key by which operands come before the symbols made of them; a negation is as deep as its operand."""
     return 2 * TABLE[key].depth + (key[0] == "not")

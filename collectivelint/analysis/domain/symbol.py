@@ -40,7 +40,7 @@ class Symbol:
     _digest: bytes | None
 
     def __init__(self, kind: Kind, head: tuple[object, ...], args: tuple[Symbol, ...]) -> None:
-        """Use `make`: a symbol made here is equal to no other."""
+        """Use `make`: a symbol made here equals no other."""
         self.kind, self.head, self.args = kind, head, args
         self._digest = self.literal = None
         if not args:
@@ -61,7 +61,7 @@ class Symbol:
         self.root = args[0].root if kind in _LED else None
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Another process has one object for equal symbols as well."""
+        """Unpickle through `make`, so that equal symbols are one object in another process too."""
         return make, (self.kind, self.head, self.args)
 
     def __repr__(self) -> str:
@@ -80,7 +80,7 @@ class Symbol:
 
     @property
     def parameter(self) -> str | None:
-        """The name of the parameter that this is, and nothing else."""
+        """The name of the parameter if the symbol is one, else None."""
         return str(self.head[0]) if self.kind == "parameter" else None
 
     @property
@@ -94,7 +94,7 @@ class Symbol:
         return self.args[0] if self.kind == "not" else self
 
     def negate(self) -> Symbol:
-        """What holds where this does not."""
+        """The negation of the symbol as a condition."""
         return self.args[0] if self.kind == "not" else make("not", (), (self,))
 
     def substitute(self, arguments: Mapping[str, Symbol], memo: dict[Symbol, Symbol] | None = None) -> Symbol:
@@ -132,7 +132,7 @@ FRESH: list[Key] = []
 
 
 def make(kind: Kind, head: tuple[object, ...], args: tuple[Symbol, ...] = ()) -> Symbol:
-    """The symbol of this structure, of which there is one."""
+    """The unique symbol of this structure."""
     key = (kind, head, args)
     found = TABLE.get(key)
     if found is None:
@@ -176,7 +176,7 @@ def parameter(name: str) -> Symbol:
 
 
 def constant(value: object) -> Symbol:
-    """A literal; 1, 1.0 and True are three."""
+    """A constant; 1, 1.0 and True are three different ones."""
     return make("constant", (type(value).__name__, value if isinstance(value, _PLAIN) else repr(value)))
 
 
@@ -184,7 +184,7 @@ _PLAIN: Final = (int, float, complex, str, bytes, type(None))
 
 
 def name(text: str) -> Symbol:
-    """What a name outside the program means, or an axis."""
+    """A name from outside the program, or an axis."""
     return make("name", (text,))
 
 
@@ -209,7 +209,7 @@ def call(callee: Symbol, args: Iterable[Symbol]) -> Symbol:
 
 
 def operation(text: str, args: Iterable[Symbol] = (), names: Iterable[str] = ()) -> Symbol:
-    """A call of what the catalogue calls by this name, with the names of its arguments."""
+    """A call of the catalogue operation with this name, with the names of its arguments."""
     return make("operation", (text, *names), tuple(args))
 
 
@@ -224,9 +224,9 @@ def compound(kind: str, parts: Iterable[Symbol]) -> Symbol:
 
 
 def compare(operator: str, left: Symbol, right: Symbol) -> Symbol:
-    """A comparison; its operator is one of those that others are negations of.
+    """A comparison in canonical form; for `!=`, `is not` and the like, negate the opposite operator.
 
-    Whichever side is written first: constants, and members of a class, stand on the right.
+    Constants, and members of a class, are moved to the right side, whichever is written first.
     """
     mirrored = _MIRRORED.get(operator)
     if mirrored is not None and _rank_of_side(left) > _rank_of_side(right):
@@ -247,7 +247,7 @@ def _rank_of_side(symbol: Symbol) -> int:
 
 
 def class_of(symbol: Symbol) -> tuple[object, ...] | None:
-    """The class that something is a member of by the way it is written, `Color.RED`; another name is another member."""
+    """The class that `Color.RED` is written as a member of; different names are different members."""
     owner: tuple[object, ...]
     if symbol.kind == "attribute" and symbol.args[0].kind in ("attribute", "name", "global"):
         owner, written = (symbol.args[0],), str(symbol.args[0].head[-1])
@@ -260,7 +260,7 @@ def class_of(symbol: Symbol) -> tuple[object, ...] | None:
 
 
 def both(operator: Literal["and", "or"], operands: Iterable[Symbol]) -> Symbol:
-    """A conjunction or disjunction; however its operands are put in brackets, it is one."""
+    """A conjunction or disjunction, flattened: the grouping of its operands does not matter."""
     flat: list[Symbol] = []
     for operand in operands:
         flat += operand.args if operand.kind == operator else (operand,)
@@ -268,7 +268,7 @@ def both(operator: Literal["and", "or"], operands: Iterable[Symbol]) -> Symbol:
 
 
 def place(what: str, path: str, function: str, line: int, column: int) -> Symbol:
-    """A value that nothing is known about, by where it comes from; `line` counts from where the function begins."""
+    """An unknown value, identified by its place; `line` counts from the start of the function."""
     return make("place", (what, path, function, line, column))
 
 

@@ -1,4 +1,4 @@
-"""How a value differs between ranks."""
+"""Rank variance: how a value differs between ranks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Uniformity(Record):
         present: Symbol | None = None,
         equal_where: Symbol | None = None,
     ):
-        """Nothing is known of what is left out."""
+        """Parameters left out are unknown."""
         #: The axes over which it differs between ranks; empty: uniform, or nothing is known.
         self.varies: Final = varies or _NO_AXES
         #: Where the difference comes from, the first ones only.
@@ -86,9 +86,9 @@ class Uniformity(Record):
         return UNIFORM if says_nothing else found
 
     def join(self, other: Uniformity) -> Uniformity:
-        """Of a value that is one or the other: it varies as both do.
+        """The join of two alternatives: it varies as both do.
 
-        Commutative, associative and idempotent but for the order of the causes, of which the first ones are kept.
+        Commutative, associative and idempotent except for the order of the causes, of which the first ones are kept.
         """
         if self is other or self == other:
             return self
@@ -121,7 +121,7 @@ UNIFORM: Final = Uniformity()
 
 
 def carried(records: Iterable[Uniformity]) -> Uniformity:
-    """Of a value computed from others: it varies as they do. What is said of a condition, or of None, stays behind."""
+    """The variance of a value computed from others: it varies as they do; facts on conditions or None are dropped."""
     found = UNIFORM
     for record in records:
         if record is UNIFORM:

@@ -1,4 +1,4 @@
-"""What the analysis knows about a value: its symbol, and a record each of how it varies, what it is, how long, and where from."""
+"""The abstract value: its symbol, and one record each for rank variance, reference, length and provenance."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PLACES: Final = frozenset({LOCAL_AXIS, name("node")})
 
 
 class _Unknown:
-    """The type of UNKNOWN, the constant of a value that is not one."""
+    """The type of UNKNOWN, the constant of a value that is not a constant."""
 
     def __repr__(self) -> str:
         return "UNKNOWN"
@@ -33,7 +33,7 @@ UNKNOWN: Final = _Unknown()
 
 
 class Reference(Record):
-    """The object behind a value, as far as the program or the catalogue says what it is."""
+    """What a value refers to, if the program or the catalogue says what it is."""
 
     __slots__ = (
         "dims",
@@ -73,7 +73,7 @@ class Reference(Record):
         options: tuple[tuple[str, Symbol], ...] = (),
         wrapped: Wrapped | None = None,
     ):
-        """Nothing is known of what is left out."""
+        """Parameters left out are unknown."""
         #: The function, class or module that it is.
         self.target: Final = target
         #: The object whose method it is.
@@ -120,9 +120,9 @@ UNREFERENCED: Final = Reference()
 
 
 class Value(Record):
-    """An abstract value; never changed. Each method that changes something makes a copy.
+    """An immutable abstract value; each method that changes something makes a copy.
 
-    Most values say nothing in most records, and millions are made: they share the records that say nothing.
+    Most values say nothing in most records, and millions are made: they share the empty records.
     """
 
     __slots__ = ("constant", "extent", "origin", "reference", "symbol", "uniformity", "was")
@@ -137,7 +137,7 @@ class Value(Record):
         extent: Extent = UNMEASURED,
         origin: Origin = MADE_HERE,
     ):
-        """Nothing is known of what is left out."""
+        """Parameters left out are unknown."""
         #: Identifies it: equal symbols in one function are equal values.
         self.symbol: Final = symbol
         #: How it differs between ranks.
@@ -185,7 +185,7 @@ class Value(Record):
         present: Symbol | Keep | None = KEEP,
         equal_where: Symbol | Keep | None = KEEP,
     ) -> Value:
-        """A copy that differs between ranks in another way."""
+        """A copy with another rank variance."""
         uniformity = self.uniformity.but(varies, causes, depends, one, maybe, absent, present, equal_where)
         return self.but(uniformity=uniformity)
 
@@ -257,7 +257,7 @@ class Value(Record):
         passed: Wrapped | Keep | None = KEEP,
         stamps: tuple[Cause, ...] | Keep = KEEP,
     ) -> Value:
-        """A copy whose data come from elsewhere."""
+        """A copy with another provenance."""
         return self.but(origin=self.origin.but(origins, shared, sharded, ranked, elements, own, passed, stamps))
 
     def __eq__(self, other: object) -> bool:
@@ -282,13 +282,13 @@ class Value(Record):
 
     @property
     def given_as(self) -> str | None:
-        """The parameter that it is, unchanged, and whose argument it stands for."""
+        """The parameter whose argument the value is, unchanged; None if it is not one."""
         name = self.symbol.parameter
         return name if name in self.uniformity.depends else None
 
     @property
     def flows_from(self) -> frozenset[str]:
-        """The parameters, and the loops over containers in no fixed order, that have to do with what it is."""
+        """The parameters, and the loops over unordered containers, that the value depends on."""
         return self.uniformity.depends | self.written.parameters | self.origin.elements
 
     @property

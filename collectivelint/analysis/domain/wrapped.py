@@ -1,4 +1,4 @@
-"""Models that a framework has wrapped: using one takes all ranks of its group."""
+"""Models wrapped by a framework: a forward or backward pass needs all ranks of the group."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class Wrapped(Record):
-    """What has wrapped a model: the class `kind` of the catalogue, for the ranks of `group`, with these constant `options`.
+    """The wrapper of a model: the catalogue class `kind`, the `group`, and the constant `options`.
 
-    `given` names the parameter that may be such a model, where only the caller knows what it is; `kind` is empty then. `asked`: all that
-    shows it is that the program asks whether it is one.
+    `given` names the parameter that may be such a model, where only the caller knows what it is; `kind` is empty then.
+    `asked`: the only evidence is that the program tests whether it is one.
     """
 
     __slots__ = ("asked", "given", "group", "kind", "options")
@@ -38,7 +38,7 @@ class Wrapped(Record):
 
 
 def either(one: Wrapped | None, other: Wrapped | None) -> Wrapped | None:
-    """Of two that may be there, the one that says most: one of a known kind before a parameter and one that is asked of, else the first by name."""
+    """The join of two wrappers: a known kind before a parameter or a mere test, else the first by name."""
     if one is None or other is None or one == other:
         return one or other
     return min(one, other, key=_order)

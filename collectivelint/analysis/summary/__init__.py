@@ -1,1 +1,1 @@
-"""What is kept of a function, and the fixpoint that computes it bottom-up over the call graph."""
+"""Summaries of functions, and the fixpoint that computes them bottom-up over the call graph."""

@@ -1,4 +1,4 @@
-"""Which attributes of other objects the functions of a file set, as they are written."""
+"""The attributes that the functions of a file set on objects other than `self`, read from their source."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def changed_by(functions: Iterable[Function]) -> frozenset[str]:
-    """The names of the attributes that functions set on other objects than their own.
+    """The names of the attributes that functions set on objects other than their own.
 
-    `load()` is a function that sets attributes of computed names on what it is passed, `Options.*` a class that does so
-    on its own objects.
+    An entry `load()` is a function that sets attributes with computed names on an argument, `Options.*` a class that
+    does so on its own objects.
     """
     found: set[str] = set()
     for function in functions:
@@ -41,12 +41,12 @@ def _changed(function: Function, found: set[str]) -> None:
 
 
 def sets_computed(block: Block, owner: str) -> bool:
-    """Whether a block sets attributes of computed names on what it calls `owner`."""
+    """Whether a block sets attributes with computed names on the object `owner`."""
     return any(name is None and found == owner for found, name in _set(block))
 
 
 def _set(block: Block) -> list[tuple[str | None, str | None]]:
-    """What attributes are set on other than by assignment, with the name if that is written."""
+    """Pairs (object, attribute name) set by calls such as `setattr`; the name is None where it is computed."""
     found: list[tuple[str | None, str | None]] = []
     for expr in expressions(block):
         if not isinstance(expr, Call):
@@ -69,7 +69,7 @@ def _set(block: Block) -> list[tuple[str | None, str | None]]:
 
 
 def _whose(table: Expr) -> str | None:
-    """The object that `vars(o)` or `o.__dict__` has the attributes of."""
+    """The object `o` whose attributes `vars(o)` or `o.__dict__` holds."""
     match table:
         case Call(function=Name(id="vars"), args=(owner,)):
             return plain(owner)

@@ -1,4 +1,4 @@
-"""What the text of a class says of its attributes and signal handlers, without interpreting it."""
+"""Attributes and signal handlers of a class, read from its source without interpreting it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def class_text(program: Program, owner: Target) -> ClassFacts:
 
 
 def _by_others(functions: Iterable[Function], owner: str) -> Mapping[str, tuple[tuple[str, str], ...]]:
-    """The attributes that functions assign on a parameter which is declared to be of a class of their file."""
+    """The attributes that functions assign on a parameter annotated with a class of their file."""
     found: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     for function in functions:
         for parameter in function.params:
@@ -75,12 +75,12 @@ def _by_others(functions: Iterable[Function], owner: str) -> Mapping[str, tuple[
 
 
 def _names(annotation: Expr, owner: str) -> bool:
-    """Whether an annotation is the name of a class, or a text that is."""
+    """Whether an annotation is the name of a class, or a string with it."""
     return plain(annotation) == owner or (isinstance(annotation, Constant) and annotation.value == owner)
 
 
 def _entries(block: Block, self_name: str) -> Iterator[str]:
-    """Attributes of `self` that a block makes entries of, and entries of a constant key: `state['stop']`."""
+    """Attributes of `self` whose entries a block sets, or for constant keys the entry: `state['stop']`."""
     for statement in assignments(block):
         for target in statement.targets:
             match target:
@@ -91,10 +91,10 @@ def _entries(block: Block, self_name: str) -> Iterator[str]:
 
 
 def _called(block: Block, self_name: str) -> Iterator[tuple[str, str]]:
-    """What a block calls with methods and attributes of `self`.
+    """Calls in a block that involve methods or attributes of `self`.
 
-    ("handles", method) for one that it makes a signal handler, ("adds", attribute) where it adds to one, and
-    ("asks of", "attribute class") where it asks whether one is an object of a class.
+    ("handles", method) if it registers the method as a signal handler, ("adds", attribute) if it adds an element to the
+    attribute, and ("asks of", "attribute class") if it tests whether the attribute is an instance of a class.
     """
     for expr in expressions(block):
         if not isinstance(expr, Call):

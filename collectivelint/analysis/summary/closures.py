@@ -1,4 +1,4 @@
-"""What a function sees of the function around it: read through the solver, and only where a name is looked up there."""
+"""Variables of the enclosing function, read through the solver only when a nested function looks one up."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 
 class Closure(Mapping[str, Value]):
-    """The variables around a nested function. `bound` names those that there can be; others do not ask for `variables`."""
+    """The variables of the enclosing functions. `bound` names the possible ones; no other name triggers `variables`."""
 
     def __init__(self, bound: frozenset[str], variables: Callable[[], Mapping[str, Value]]) -> None:
-        """`variables` reads the facts of the function around."""
+        """`variables` reads the facts of the enclosing function."""
         self._bound, self._variables = bound, variables
 
     def __contains__(self, name: object) -> bool:
-        """Whether the function around has such a variable."""
+        """Whether an enclosing function has such a variable."""
         return name in self._bound and name in self._variables()
 
     def __getitem__(self, name: str) -> Value:
-        """The value of a variable of the function around."""
+        """The value of a variable of an enclosing function."""
         if name not in self._bound:
             raise KeyError(name)
         return self._variables()[name]
@@ -42,12 +42,12 @@ class Closure(Mapping[str, Value]):
 
 
 def enclosing(qualname: str) -> str:
-    """The function around a nested one; empty for others."""
+    """The name of the enclosing function of a nested one; empty for others."""
     return qualname.rpartition(".<locals>.")[0]
 
 
 def bound_around(program: Program, path: str, qualname: str) -> frozenset[str]:
-    """The names that the functions around a nested one bind."""
+    """The names bound by the functions that enclose a nested one."""
     found: set[str] = set()
     functions = program.functions(path)
     while qualname := enclosing(qualname):

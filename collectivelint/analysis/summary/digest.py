@@ -1,4 +1,4 @@
-"""Digests of facts: equal ones say the same to the functions, rules and trails of other files. Stable between runs."""
+"""Digests of facts, stable between runs: equal if functions, rules and trails of other files see no difference."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _SHARED = (Cause, CallSite, Guard, Uniformity, Reference, Extent, Origin)
 class Digests:
     """Digests of the facts of one analysis.
 
-    Lines and columns are a part of facts: a trail shows them. Lines count from where the statement of the module or class
-    begins that they belong to, so that facts are the same after it has moved. The text of a condition is a part too: it
-    stands in the trails of other files.
+    Lines and columns are included, since trails show them. Lines count from the start of the enclosing statement of the
+    module or class, so that facts stay equal when it moves. The text of a condition is included too, since the trails
+    of other files show it.
     """
 
     def __init__(self, text: Callable[[str, Span], str], lines: Callable[[str], LineTable]) -> None:
-        """`text` gives the source of a span of a file, as trails show it, `lines` the statements of a file."""
+        """`text` gives the source of a span of a file, as trails show it, `lines` the line table of a file."""
         self._text, self._lines = text, lines
         #: By id, with the object itself, which keeps the id its own.
         self._known: dict[int, tuple[object, str]] = {}
@@ -67,9 +67,9 @@ class Digests:
         return blake2b(text.encode(errors="surrogateescape"), digest_size=9).hexdigest()
 
     def _encoded(self, data: Any, path: str) -> str:
-        """A text that is equal for equal data, in whichever order sets and dictionaries were filled.
+        """A text that is equal for equal data, independent of the order of sets and dictionaries.
 
-        `path` is the file that spans are in, where a record does not say.
+        `path` is the file of spans in records that do not name one.
         """
         kind = type(data)
         if kind is str or kind is int or data is None or kind is bool:

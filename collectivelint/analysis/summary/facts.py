@@ -136,7 +136,7 @@ class FunctionFacts:
         self.unresolved: list[tuple[str, Span]] = []
 
     def settle(self) -> None:
-        """Nothing is added from now on: what is empty takes no memory of its own."""
+        """Freeze the facts: nothing is added from now on, and empty containers are shared to save memory."""
         self.calls_at = self.calls_at or _NO_DICT
         self.invariants = self.invariants or _NO_LIST
         self.attributes = self.attributes or _NO_DICT
@@ -161,22 +161,22 @@ class FunctionFacts:
 
     @property
     def calls(self) -> list[ApiCall]:
-        """Its calls of what the catalogue knows, in the order in which they were met."""
+        """Its catalogue calls, in the order in which they were interpreted."""
         return list(self.calls_at.values())
 
     @property
     def changed(self) -> Cause | None:
-        """Where a tensor is changed that was passed in."""
+        """The first place where it changes a tensor argument in place, if any."""
         places = (found.span for found in self.notes if found.kind == "in place" and not found.callee)
         return next((Cause("data", self.function.path, span) for span in places), None)
 
     @property
     def share(self) -> Cause | None:
-        """Where a parameter of a model is made of one rank's share of a size."""
+        """Where a model parameter is created with the size of one rank's share."""
         return next((found.causes[0] for found in self.notes if found.kind == "share"), None)
 
     def observed(self) -> Summary:
-        """What other functions can see of it."""
+        """The summary: what other functions can see of it."""
         return Summary(
             effect=self.summary,
             returns=self.returns,
@@ -196,11 +196,11 @@ class FunctionFacts:
 
     @property
     def own_sets(self) -> tuple[tuple[str, str, Uniformity], ...]:
-        """The attributes of its parameters that differ once it has been called."""
+        """The attributes of its parameters that differ between ranks after a call."""
         return tuple((*names, found) for names, found in self.sets.items())
 
     def widened(self, summary: Summary) -> FunctionFacts:
-        """The same facts of the function itself, with another summary for those who call it."""
+        """The same facts with another summary for callers."""
         found = FunctionFacts(self.function)
         found.calls_at = self.calls_at
         found.invariants = self.invariants
@@ -241,6 +241,6 @@ class FunctionFacts:
 
 
 def note(facts: FunctionFacts, found: Note) -> None:
-    """Keep a note once: the body of a loop is looked at twice."""
+    """Record a note once, since the body of a loop is interpreted twice."""
     if not any(other.kind == found.kind and other.span == found.span for other in facts.notes):
         facts.notes.append(found)

@@ -1,4 +1,4 @@
-"""Calls that do something to a path."""
+"""Calls that use a path."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _OWN: Final = frozenset({"rank", "random", "process", "clock"})
 
 
 def is_own(path: Value) -> bool:
-    """Whether each rank has a path of its own, or another clock or host in its name."""
+    """Whether each rank has a path of its own, by its rank, clock or host."""
     return path.origin.ranked or any(cause.kind in _OWN for cause in path.uniformity.causes)
 
 
 class FileUse(Record):
-    """A call that does something to a path; `use` is one of those of `FileApi`.
+    """A call that uses a path; `use` is one of those of `FileApi`.
 
-    `path` is what the path is, `expr` how it is written, `state` what is written there. `alone`: some condition on ranks
-    leads here; `few`: that, or each rank has a path of its own; `tolerant`: it is no error if the path is there; `tolerates`
-    names the parameter that makes it none.
+    `path` is the path's value, `expr` its expression, `state` the state that is written there. `alone`: a condition on
+    ranks leads here; `few`: that, or each rank has a path of its own; `tolerant`: an existing path is no error;
+    `tolerates` names the parameter that makes it none.
     """
 
     __slots__ = (
@@ -92,11 +92,11 @@ class FileUse(Record):
 
     @property
     def is_whole(self) -> bool:
-        """Is it one rank of the job, or of each node, that writes one file for all?"""
+        """Whether one rank of the job, or of each node, writes one file for all."""
         one = all(guard.varies <= {WORLD, *PLACES} for guard in self.guards if guard.varies)
         return self.use == "write" and self.alone and not self.path.origin.ranked and one
 
     @property
     def few(self) -> bool:
-        """Do not all ranks get here, or has each a path of its own?"""
+        """Whether some ranks do not reach the call, or each rank has a path of its own."""
         return self.alone or is_own(self.path)

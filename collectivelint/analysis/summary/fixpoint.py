@@ -1,9 +1,9 @@
 """Facts that depend on each other, solved on demand: strongly connected components, iterated with widening.
 
-A fact is computed once all facts that it reads are known (Tarjan's algorithm). The facts of a circle are iterated from
-nothing with a worklist: a member is computed again only when a fact that it has read has changed. A member that still
-changes after `_PLAIN` computations is widened, so that its chain is finite. The order of the iteration depends on the
-circle alone, not on the fact that was asked for first.
+A fact is computed once all facts that it reads are known (Tarjan's algorithm). The facts of a strongly connected
+component (a circle) are iterated from bottom with a worklist: a member is computed again only when a fact that it has
+read has changed. A member that still changes after `_PLAIN` computations is widened, so that its chain is finite. The
+order of the iteration depends on the circle alone, not on the fact that was asked for first.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ _MOST_RESTARTS: Final = 64
 
 
 class Postponed(Exception):  # noqa: N818  # nothing has gone wrong
-    """Raised through computations that are too deep: `key` is to be computed first."""
+    """Raised to unwind computations that are nested too deeply: `key` is to be computed first."""
 
     def __init__(self, key: Key, compute: Callable[[], Any]) -> None:
-        """Remember what to start with."""
+        """`compute` computes the fact of `key`."""
         super().__init__(key)
         self.key, self.compute = key, compute
 
 
 class Looking(Protocol):
-    """The reader of a fact: it records the files that facts depend on."""
+    """The program as facts read it: it records the files that were read, as bits in `looked`."""
 
     looked: int
 
     def shared(self, files: int, /) -> int:
-        """The same set, as one object for all who keep it."""
+        """The same set of files as one shared object."""
 
 
 class Lattice(Protocol):
@@ -58,10 +58,10 @@ class Lattice(Protocol):
 
 
 class Solver:
-    """Computes facts by key, and remembers them, and the files that each rests on."""
+    """Computes facts by key and caches them, with the files that each depends on."""
 
     def __init__(self, looking: Looking, lattice: Lattice, compared: frozenset[str] = frozenset()) -> None:
-        """Nothing is known yet. Facts of `compared` kinds have digests: what reads one rests on that, not on its files."""
+        """Facts of `compared` kinds have digests: their readers depend on the fact, not on its files."""
         self._lattice = lattice
         self._looking = looking
         self._compared = compared
@@ -90,7 +90,7 @@ class Solver:
         self._iterating = 0
 
     def solve(self, key: Key, compute: Callable[[], T | None]) -> T | None:
-        """The fact of this key; None while nothing is known of it because it depends on itself."""
+        """The fact of this key; None while its own computation is in progress and nothing is known of it."""
         if key in self._known or self._asking:
             return self._solve(key, compute)
         first: list[tuple[Key, Callable[[], Any]]] = [(key, compute)]
@@ -109,20 +109,20 @@ class Solver:
                 return found
 
     def is_provisional(self, key: Key) -> bool:
-        """Whether the fact depends on the one that is being computed."""
+        """Whether the computation of the fact is still in progress."""
         return key in self._provisional
 
     def note_read(self, key: Key) -> None:
-        """The fact that is being computed rests on this one, which it need not have."""
+        """Record that the fact being computed depends on this one, whether or not it exists."""
         if self._asking:
             self.reads[self._asking[-1]].add(key)
 
     def fact(self, key: Key) -> Any:
-        """A fact that is known; None for others."""
+        """A fact that has been computed; None for others."""
         return self._known.get(key)
 
     def forget(self, keys: set[Key]) -> None:
-        """Forget facts, with all that rest on them. Nothing must be on the way."""
+        """Forget these facts. No computation may be in progress."""
         self.unsettled -= keys
         for key in keys:
             for table in (self.looked, self.circles, self.reads, self._known, self._number, self._lowest):
@@ -150,13 +150,13 @@ class Solver:
         return provisional
 
     def _may_postpone(self) -> bool:
-        """Whether starting again further down gets anywhere: a circle has no bottom."""
+        """Whether restarting from a deeper fact helps: not in a circle, which has no deepest one."""
         if self._iterating or self._restarts >= _MOST_RESTARTS:
             return False
         return self._above.isdisjoint(self._asking)
 
     def _enter(self, key: Key, compute: Callable[[], Any]) -> None:
-        """Compute a fact for the first time; it is known afterwards, or waits for the circle it belongs to."""
+        """Compute a fact for the first time; afterwards it is known or waits for the rest of its circle."""
         number = self._number[key] = self._lowest[key] = next(self._numbers)
         self._provisional[key] = None
         self._compute[key] = compute
@@ -170,7 +170,7 @@ class Solver:
             self._close(key)
 
     def _computed(self, key: Key) -> Any:
-        """The fact, computed with what is known by now; notes what it reads and looks at."""
+        """Compute the fact with what is known so far, recording the facts and files that it reads."""
         self.reads[key] = set()
         self._asking.append(key)
         before, self._looking.looked = self._looking.looked, 0
@@ -182,7 +182,7 @@ class Solver:
             self._looking.looked = before
 
     def _forget(self, root: Key) -> None:
-        """Take back that `root` is on the way, with all that is open since."""
+        """Abandon the computation of `root` and of all facts opened since."""
         while True:
             key = self._open.pop()
             del self._provisional[key], self._compute[key]
@@ -190,7 +190,7 @@ class Solver:
                 return
 
     def _close(self, root: Key) -> None:
-        """All that `root` depends on is known but for the circle it is in, which is complete now."""
+        """Finish the circle of `root`, now that every fact outside the circle that it depends on is known."""
         start = len(self._open) - 1
         while self._open[start] != root:
             start -= 1
@@ -210,13 +210,13 @@ class Solver:
             del self._compute[key]
 
     def _taken(self, start: int) -> list[Key]:
-        """The facts that are open from this position on; they are not open any more."""
+        """Remove and return the open facts from this position on."""
         taken = self._open[start:]
         del self._open[start:]
         return taken
 
     def _iterate(self, root: Key, circle: list[Key]) -> list[Key]:
-        """Iterate the facts of a circle until none changes; the members, or nothing if it is a part of a larger one."""
+        """Iterate a circle until no fact changes; returns its members, or none if it is part of a larger circle."""
         alone = len(circle) == 1
         for start in range(_MOST_FRESH_STARTS + 1):
             if not alone or start:
@@ -233,9 +233,9 @@ class Solver:
         return circle
 
     def _settle(self, root: Key, circle: list[Key], *, computed: bool) -> None:
-        """Compute the members of a circle, to which those are added that are first read now, until none changes.
+        """Compute the members of a circle until none changes; newly read facts that depend on it are added.
 
-        `computed`: its only member has been computed once already, from nothing.
+        `computed`: the circle's only member has been computed once already, from bottom.
         """
         times = dict.fromkeys(circle, int(computed))
         order = _callees_first(circle, self.reads)
@@ -270,7 +270,7 @@ class Solver:
 
 
 def _callees_first(circle: Iterable[Key], reads: dict[Key, set[Key]]) -> list[Key]:
-    """The members of a circle, each after those that it reads as far as a circle allows it."""
+    """The members of a circle in approximate topological order: each after those that it reads, where possible."""
     members = set(circle)
     found: dict[Key, None] = {}
     entered: set[Key] = set()

@@ -1,4 +1,4 @@
-"""Which facts of an earlier run rest on what has changed since."""
+"""The facts of an earlier run that depend on what has changed since."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ def resting(
     files: int,
     paths: Collection[str],
 ) -> set[Key]:
-    """The facts that rest on some files, as bits and by name: directly, or through facts that rest on them.
+    """The facts that depend on some files, given as bits and by name: directly, or through other facts.
 
-    `reads`, `looked` and `circles` are those of the solver. Of a circle all facts rest on what one of them does.
+    `reads`, `looked` and `circles` are those of the solver. What one fact of a circle depends on, all of them depend
+    on.
     """
     readers: dict[Key, list[Key]] = {}
     for reader, read in reads.items():

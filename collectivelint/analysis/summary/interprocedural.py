@@ -71,7 +71,7 @@ class Interprocedural:
         self._named: dict[str, Mapping[str, list[tuple[Function, Call]]]] = {}
 
     def forget(self, paths: Collection[str], renamed: Collection[str]) -> None:
-        """Forget what rests on the functions of these files, or on what other files can find in the `renamed` ones."""
+        """Forget the facts that depend on the functions of these files, or on the names of the `renamed` files."""
         files = 0
         for path in paths:
             files |= self.program.body(path)
@@ -96,11 +96,11 @@ class Interprocedural:
         return self.solver.solve(("function", target.path, target.name), lambda: self._interpreted(target))
 
     def is_recursive(self, target: Target) -> bool:
-        """Whether the function calls the one that is being interpreted in turn."""
+        """Whether a call of the function is recursive: its interpretation is in progress."""
         return self.solver.is_provisional(("function", target.path, target.name))
 
     def circle(self, key: Key) -> int:
-        """The files that have functions in the circle of a fact, as bits."""
+        """The files with functions in the circle (strongly connected component) of a fact, as bits."""
         members = self.solver.circles[key]
         if id(members) not in self._circles:
             files = 0
@@ -110,7 +110,7 @@ class Interprocedural:
         return self._circles[id(members)]
 
     def annotation(self, target: Target) -> Annotation | None:
-        """What a comment or the configuration says of a function or a variable."""
+        """The annotation of a function or a variable, from the configuration or a comment."""
         found = self._configured.get((target.path, target.name)) if self._configured else None
         if found is None and target.kind == "function" and self.program.is_annotated(target.path):
             function = self.signature(target)
@@ -118,7 +118,7 @@ class Interprocedural:
         return found
 
     def signature(self, target: Target) -> Function | None:
-        """A function, for its parameters, decorators and annotation: what it does is not looked at."""
+        """A function for its parameters, decorators and annotation only: the caller does not depend on its body."""
         if target.kind == "class":
             found = self.program.method(target, "__init__")
             return self.signature(found) if found is not None else None
@@ -131,7 +131,7 @@ class Interprocedural:
         return function
 
     def other_uses(self, path: str, qualname: str) -> frozenset[str]:
-        """The names that a function uses as no process group can be used."""
+        """The names that a function uses in ways that no process group allows."""
         return self._uses.get((path, qualname), lambda: self._other_uses(path, qualname))
 
     def _other_uses(self, path: str, qualname: str) -> frozenset[str]:
@@ -157,14 +157,14 @@ class Interprocedural:
             return None
 
     def _around(self, function: Function) -> Mapping[str, Value]:
-        """What a function sees of the one around it; nothing for methods, and where there is none."""
+        """The variables of the enclosing function; empty for methods and for functions that are not nested."""
         if function.owner is not None or not enclosing(function.qualname):
             return {}
         bound = bound_around(self.program, function.path, function.qualname)
         return Closure(bound, lambda: self._variables(function)) if bound else {}
 
     def _variables(self, function: Function) -> Mapping[str, Value]:
-        """The variables of the function around a nested one, where that is defined."""
+        """The variables of the enclosing function at the definition of a nested one."""
         path, qualname = function.path, function.qualname
 
         def read() -> Mapping[str, Value]:
@@ -216,7 +216,7 @@ class Interprocedural:
         return found
 
     def shared_out(self, owner: Target) -> Cause | None:
-        """Where a model of this class makes a parameter of one rank's share of a size, itself or in a model inside it."""
+        """Where a model of this class, or a sub-module, creates a parameter with the size of one rank's share."""
         found: Cause | None = self.solver.solve(("shared out", owner.path, owner.name), lambda: self._share(owner))
         return found
 
@@ -239,7 +239,7 @@ class Interprocedural:
         return None
 
     def handled(self, owner: Target, name: str) -> Cause | None:
-        """Where a method that handles a signal sets `self.name`."""
+        """The signal handler of this class that sets `self.name`, as a cause; None if there is none."""
         for base in self.program.bases(owner):
             known = self.class_facts(base)
             for method, span in known.handlers.items():
@@ -261,14 +261,14 @@ class Interprocedural:
         return self._assigned_in(owner).get(name, ())
 
     def changed_in(self, path: str) -> frozenset[str]:
-        """What functions of a file set on other objects than their own: see `changed_by`."""
+        """The attributes that functions of a file set on objects other than their own: see `changed_by`."""
         functions = self.program.functions(path)
         if path not in self._changed:
             self._changed[path] = changed_by(functions.values())
         return self._changed[path]
 
     def recorded_in(self, path: str) -> Mapping[str, Span]:
-        """The variables of a file that its functions make entries of for names: see `recorded_names`."""
+        """The variables of a file in which its functions record names: see `recorded_names`."""
         if path not in self._recorded:
             self._recorded[path] = recorded_names(self.program.functions(path).values())
         return self._recorded[path]
@@ -278,7 +278,7 @@ class Interprocedural:
         return self.class_facts(owner).assigned
 
     def class_facts(self, owner: Target) -> ClassFacts:
-        """What the text of a class says of its attributes and signal handlers."""
+        """The attributes and signal handlers of a class, read from its source."""
         found: ClassFacts | None = self.solver.solve(
             ("class", owner.path, owner.name), lambda: class_text(self.program, owner)
         )

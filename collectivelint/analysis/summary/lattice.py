@@ -1,7 +1,7 @@
-"""The lattice of summaries: what the fixpoint of a circle of functions compares, joins and widens.
+"""The lattice of summaries: how the fixpoint of a circle of functions compares, joins and widens them.
 
-Effect terms have three levels: no collective, one term, and a set of collectives in an order that is not known. Values
-are joined as the arms of a branch are. The rest keeps what was there first.
+Effect terms have three levels: no collective, one term, and a set of collectives in unknown order. Values are joined as
+in the arms of a branch. Everything else keeps its first value.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def join_effects(one: Term, other: Term) -> Term:
 
 
 def _any_order(found: Iterable[Event]) -> Term:
-    """A set of collectives: one for each token, the same ones in whichever order they come."""
+    """A loop over a set of collectives in unknown order: one for each token."""
     least: dict[tuple[str, Symbol, str], Event] = {}
     for event in found:
         known = least.get(event.token)
@@ -55,7 +55,7 @@ def _any_order(found: Iterable[Event]) -> Term:
 
 
 def _order(token: tuple[str, Symbol, str]) -> tuple[str, bytes, str]:
-    """The same order in every process."""
+    """A sort key that is the same in every process."""
     return token[0], token[1].digest, token[2]
 
 
@@ -95,7 +95,7 @@ def join(one: Summary, other: Summary, fresh: Symbol) -> Summary:
 
 
 def leq(one: Summary, other: Summary, fresh: Symbol) -> bool:
-    """Whether the second summary says all that the first one does."""
+    """Whether the second summary is at least the first one."""
     return join(other, one, fresh) == other
 
 
@@ -154,7 +154,7 @@ class Facts:
 
     @staticmethod
     def widen(key: Key, old: Fact, new: Fact) -> Fact:
-        """An upper bound of both; values that differ get a symbol of the fact's own, and so do not grow any more."""
+        """An upper bound of both; values that differ get one symbol named after the fact, and so stop growing."""
         fresh = make("name", ("fact", *key))
         if isinstance(old, FunctionFacts) and isinstance(new, FunctionFacts):
             return new.widened(join(old.observed(), new.observed(), fresh))

@@ -1,4 +1,4 @@
-"""Where a program makes process groups, and which ranks are in them."""
+"""The calls with which a program makes process groups, and the ranks in them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Members: TypeAlias = Literal["all", "each", "some"]
 
 
 class Making(Record):
-    """A call that makes groups; `lists`: of ranks that are given to it."""
+    """A call that makes groups; `lists`: from lists of ranks that it is passed."""
 
     __slots__ = ("lists", "members", "op", "path", "span")
 

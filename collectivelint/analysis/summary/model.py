@@ -1,4 +1,4 @@
-"""What interpreting a function leaves behind for the rules."""
+"""Records that the interpretation of a function leaves for the rules."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class GroupInReach(Record):
-    """An expression that names a group where a call stands: `text` as source, and where its value comes from.
+    """An expression that names a group at a call site: `text` is its source, `origin` where its value comes from.
 
-    `owner` is the mesh that it is a group of, `dims` the names of that mesh's dimensions, if they are known. Where not
-    `certain`, nothing says which dimension is meant, and the text is none to write. `optional`: it may be None.
+    `owner` is the mesh that the group belongs to, `dims` the names of that mesh's dimensions, if they are known. Unless
+    `certain`, it is unknown which dimension is meant, and the text cannot be used in a fix. `optional`: it may be None.
     `everyone`: it has all ranks.
     """
 
@@ -60,12 +60,12 @@ class GroupInReach(Record):
 
 
 class ApiCall(Record):
-    """A call of something the catalogue knows, seen in one function. `local_names`: what is bound there already.
+    """A call of a catalogue API in one function. `local_names`: the names that are bound there already.
 
     `values` and `exprs` are the arguments by parameter. `guards` are the conditions around it in this function that
-    differ between ranks, `turns` the values that the loops around it run over; `used` says that its result is, and
-    `conditional` that it stands under any condition, `alone` that a condition on ranks leads to it. `conditions` are those
-    that are true where it stands, also where an `assert` or an exit before it says so.
+    differ between ranks, `turns` the values that the loops around it iterate over. `used`: its result is used;
+    `conditional`: it is under some condition; `alone`: a condition on ranks leads to it. `conditions` are those that
+    are true there, also by an earlier `assert` or exit.
     """
 
     __slots__ = (
@@ -145,12 +145,12 @@ class ApiCall(Record):
 
     @property
     def span(self) -> Span:
-        """Where the call stands."""
+        """The location of the call."""
         return self.call.span
 
     @property
     def is_distributed(self) -> bool:
-        """Whether it is something that only makes sense among several ranks."""
+        """Whether the call only makes sense with several ranks."""
         return self.api.category not in ("function", "loader")
 
 
@@ -171,8 +171,8 @@ class Invariant(Record):
 class HelperCall(Record):
     """A call of a function of the program that passes groups, or a root, on to collectives.
 
-    `groups` are the parameters that it uses as groups, `roots` those that it uses as a root; `given` those of all its
-    parameters that the call fills.
+    `groups` are the parameters that it uses as groups, `roots` those that it uses as a root; `given` maps the
+    parameters that the call sets to their values.
     """
 
     __slots__ = ("call", "callee", "events", "function", "given", "groups", "in_reach", "roots", "statement")
@@ -214,14 +214,14 @@ class HelperCall(Record):
 
     @property
     def span(self) -> Span:
-        """Where the call stands."""
+        """The location of the call."""
         return self.call.span
 
 
 class Registration(Record):
-    """A function of the program handed over to be called some other time: `kind` says when.
+    """A function of the program registered to be called later: `kind` says when.
 
-    `some_ranks`: a condition that differs between ranks leads there.
+    `some_ranks`: the registration is under a condition that differs between ranks.
     """
 
     __slots__ = ("function", "kind", "some_ranks", "span", "statement", "target")
@@ -251,10 +251,10 @@ NoteKind: TypeAlias = Literal[
 
 
 class Note(Record):
-    """Something a rule may want to know of; `causes` say where it comes from.
+    """An observation for the rules; `causes` say where it comes from.
 
-    `exprs` are the expressions it is about, `callee` the function of the program that is called. `alone`: not all ranks get
-    here, because of a condition on ranks.
+    `exprs` are the expressions concerned, `callee` the called function of the program. `alone`: a condition on ranks
+    leads here, so not all ranks reach it.
     """
 
     __slots__ = ("alone", "callee", "causes", "exprs", "function", "kind", "span", "statement")
@@ -284,7 +284,7 @@ class Note(Record):
 
 
 def misplaced(call: ApiCall) -> str | None:
-    """The parameter of a collective, not its group, that is given a group."""
+    """The parameter of a collective, other than its group, that receives a group."""
     role = call.api.roles.get("group")
     for name, value in call.values.items():
         if name in (role, "self") or value.reference.meaning != "group" or value.constant is None:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class Writing(Record):
-    """What a function writes to without looking which rank it is; `depends` are the parameters that the path is made of.
+    """A write to a path without regard to the rank; `depends` are the parameters that the path is built from.
 
-    It does so only where the conditions `when` are true, which speak of its parameters.
+    It happens only where the conditions `when`, on the function's parameters, are true.
     """
 
     __slots__ = ("cause", "depends", "when")
@@ -48,11 +48,11 @@ class Meeting(Record):
 
 
 class PathUse(Record):
-    """What a call does to a path: `use` is one of those of `FileApi`, or "given" for a path passed to an unknown call.
+    """A call that uses a path: `use` is one of those of `FileApi`, or "given" for a path passed to an unknown call.
 
-    `path` is the path as the function at hand knows it, `cause` the call. `alone`: a condition on ranks leads to it. `met`
-    counts the meetings of the function that come before it, `when` are the conditions that hold there. `own`: each rank has
-    a path of its own there.
+    `path` is the path as the current function knows it, `cause` the call. `alone`: a condition on ranks leads to it.
+    `met` counts the meetings of the function that come before it, `when` are the conditions that are true there. `own`:
+    each rank has a path of its own there.
     """
 
     __slots__ = ("alone", "cause", "met", "own", "path", "use", "when")
@@ -80,14 +80,14 @@ class PathUse(Record):
 
     @property
     def key(self) -> tuple[Cause, str, Symbol]:
-        """What is the same in every turn of a loop, and on every way."""
+        """The identity of a use: equal in every iteration of a loop and on every path to it."""
         return self.cause, self.use, self.path
 
 
 class Stamped(Record):
-    """A use of a path that has the clock, or a random number, of the rank itself in its name: `cause`.
+    """A use of a path with this rank's clock reading or random number, `cause`, in its name.
 
-    `use` is that of a `PathUse`, `span` the call of the function at hand. `alone`: a condition on ranks leads to it.
+    `use` is that of a `PathUse`, `span` the call in the current function. `alone`: a condition on ranks leads to it.
     """
 
     __slots__ = ("alone", "cause", "span", "use")
@@ -111,7 +111,7 @@ MOST_PATHS: Final = 20
 
 
 def first_uses(paths: PathUses) -> tuple[PathUse, ...]:
-    """What the callers of a function see of what it does to paths."""
+    """The uses of paths that callers see: the first few of each kind."""
     if not paths:
         return ()
     found: list[PathUse] = []
@@ -131,12 +131,12 @@ def widened_uses(paths: PathUses, seen: tuple[PathUse, ...]) -> PathUses:
 
 
 class ParameterEffect(Record):
-    """What a function does to what it is passed.
+    """The effects of a function on its arguments.
 
-    `uniform`: the parameters that hold the same on all ranks of a group afterwards; `roots` those that are the root of a
-    collective; `whole` those that one rank writes as if they were the whole model, with where; `gathered` those whose
-    elements it replaces by what it has gathered from all ranks. `changed`: where a tensor is changed that was passed in.
-    `sets`: the attributes of parameters that it sets on some ranks only, with how they differ then.
+    `uniform`: the parameters that are the same on all ranks of a group afterwards; `roots`: those that are the root of
+    a collective; `whole`: those that one rank writes as if they were the whole model, with the place; `gathered`: those
+    whose elements it replaces by what it gathers from all ranks. `changed`: where it changes a tensor argument. `sets`:
+    the attributes of parameters that it sets on some ranks only, with how they differ then.
     """
 
     __slots__ = ("changed", "gathered", "roots", "sets", "uniform", "whole")
@@ -165,12 +165,12 @@ NO_EFFECT: Final = ParameterEffect()
 
 
 class Summary(Record):
-    """What the functions that call a function, or use the class or the module it belongs to, can see of it.
+    """What callers of a function, or users of its class or module, can see of it.
 
-    `effect` is its term as callers inline it; `attributes` what it assigns on `self`; `variables` those of a module.
-    `writing`: the path that all ranks that call it write to. `share`: where a parameter of a model is made of one rank's
-    share of a size. `fallible`: what may fail in it on one rank alone. `calls`: the parameters that it calls. `paths`:
-    what it does to paths, in order, and `meetings` where its ranks meet. `seed`: what it seeds random numbers with.
+    `effect` is its term as callers inline it; `attributes` those it assigns on `self`; `variables` those of a module.
+    `writing`: the path that all calling ranks write to. `share`: where a model parameter is created with the size of
+    one rank's share. `fallible`: what may fail in it on a single rank. `calls`: the parameters that it calls. `paths`:
+    its uses of paths, in order, and `meetings` its synchronous collectives. `seed`: its seed of random numbers.
     """
 
     __slots__ = (
@@ -234,12 +234,12 @@ class Summary(Record):
 
 
 class ClassFacts(Record):
-    """What the text of a class says, without interpreting it.
+    """The source-level facts of a class, read without interpreting it.
 
     `assigned`: attribute -> the methods that assign it on `self`; `handlers`: the methods that it registers as signal
-    handlers, with where they stand; `filled`: attribute -> the methods that add something to it, or set an entry of it;
+    handlers, with the place; `filled`: attribute -> the methods that add something to it, or set an entry of it;
     `by_others`: attribute -> functions of its file that assign it on a parameter of this class, with that parameter;
-    `tested`: attribute -> the classes outside the program that it is asked to be an object of.
+    `tested`: attribute -> the classes outside the program of which it is tested to be an instance.
     """
 
     __slots__ = ("assigned", "by_others", "filled", "handlers", "tested")

@@ -1,4 +1,4 @@
-"""Recursion in effect terms: a call path leads through each function once, so that a circle of functions has a finite term."""
+"""Recursion in effect terms: a call chain passes through each function once, so that terms stay finite."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
 
 
 def acyclic(term: Term, path: str, function: str) -> Term:
-    """The summary of a callee that calls `function` of file `path` in turn, as that function inlines it.
+    """The effect of a callee that in turn calls `function` of file `path`, as that function inlines it.
 
-    Without the collectives that are reached through `function` itself: those run in the call that is under way already,
-    and a recursive call repeats them.
+    Collectives reached through `function` itself are left out: they run in the call that is in progress, and a
+    recursive call repeats them.
     """
     return map_term(term, lambda item: () if isinstance(item, Event) and _passes(item, path, function) else (item,))
 
 
 def _passes(event: Event, path: str, function: str) -> bool:
-    """Whether the path to a collective leads through a function; the one it stands in is on it."""
+    """Whether the call chain to a collective passes through a function or ends in it."""
     if event.function == function and event.path == path:
         return True
     return any(site.function == function and site.path == path for site in event.chain)

@@ -26,9 +26,9 @@ CONSTRUCTORS: Final = ("__init__", "__post_init__")
 
 
 def refused(function: Function, term: Term, attributes: Mapping[str, Value]) -> tuple[Symbol, ...]:
-    """The conditions under which a constructor raises, as far as they are about what it keeps in attributes.
+    """The conditions under which a constructor raises, if they concern values that it stores in attributes.
 
-    `term` is what it does, with its exits, and `attributes` are their values.
+    `term` is the constructor's term with its exits, and `attributes` are the attributes' values.
     """
     if function.owner is None or function.qualname.rpartition(".")[2] not in CONSTRUCTORS or not function.params:
         return ()
@@ -50,7 +50,7 @@ def refused(function: Function, term: Term, attributes: Mapping[str, Value]) -> 
 
 
 def attributes_in(condition: Symbol) -> frozenset[str]:
-    """The attributes of parameters that a condition speaks of."""
+    """The attributes of parameters in a condition."""
     return frozenset(
         str(part.head[0])
         for part in condition.walk()
@@ -69,14 +69,14 @@ def _caught(block: Block, *, is_tried: bool) -> Iterator[Span]:
 
 
 def _inside(item: Item, number: int, conditions: tuple[Symbol, ...] | None) -> tuple[Symbol, ...] | None:
-    """The conditions that hold in an arm; None where ranks differ in them, or in the turns of a loop."""
+    """The conditions that are true in an arm; None where ranks, or iterations of a loop, differ in them."""
     if conditions is None or not isinstance(item, Choice) or item.guard.varies:
         return None
     return (*conditions, item.guard.symbol if number == 0 else item.guard.symbol.negate())
 
 
 def _said_of(condition: Symbol, kept: Mapping[Symbol, Symbol]) -> Symbol:
-    """A condition on the values of a constructor as one on the attributes that it keeps them in."""
+    """A condition on a constructor's values, rewritten to the attributes that store them."""
     known = kept.get(condition)
     if known is not None:
         return known

@@ -1,7 +1,7 @@
-"""Numbers that ranks agree on only where they are given a group: `if group is not None: all_reduce(count, MAX, group=group)`.
+"""Numbers that ranks agree on only if given a group: `if group is not None: all_reduce(count, MAX, group=group)`.
 
-That the number is reduced shows that ranks have different ones. A call that leaves the group out gets its rank's own
-number, and what is as long as that says has another length on each rank.
+The reduction shows that ranks have different numbers. A call without the group gets its rank's own number, and whatever
+has that length differs in length between ranks.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CHOOSING: Final = frozenset({"MAX", "MIN"})
 
 
 def agreed_in(frame: Frame, guard: Value, reduced: Value, own: Value, found: Value) -> Value:
-    """The value after a branch of a variable that the ranks have `reduced` where `guard` is true, and not in the other arm."""
+    """A variable after a branch that has it `reduced` over ranks where `guard` is true, and `own` in the other arm."""
     if own.constant is not UNKNOWN:
         return found
     for cause in reduced.origin.origins:
@@ -54,7 +54,7 @@ def _agreed(value: Value, agreed: Agreed | None) -> Value:
 
 
 def made_of_agreed(frame: Frame, expr: Call, found: Value, values: Sequence[Value]) -> Value:
-    """The result of a call without collectives that is given such a number, or something that is as long as one says."""
+    """The result of a call without collectives whose arguments include an agreed number or have such a length."""
     agreed: Agreed | None = None
     own: tuple[Cause, ...] = ()
     for value in values:
@@ -74,12 +74,12 @@ def made_of_agreed(frame: Frame, expr: Call, found: Value, values: Sequence[Valu
 
 
 def is_own(causes: tuple[Cause, ...]) -> bool:
-    """Whether a number, or a length, is what a rank has without a group to agree in."""
+    """Whether a number or a length is a rank's own, because no group to agree in was passed."""
     return any(cause.kind == "no agreement" for cause in causes)
 
 
 def decided(frame: Frame, expr: Call, returned: Value, found: Value, arguments: Mapping[str, Value]) -> Value:
-    """The result `found` of a call of a function that has `returned` a value: whether the call passes the group is known here."""
+    """The result `found` of a call whose function has `returned` a value, once it is known if a group is passed."""
     parts = [
         decided(frame, expr, part, known, arguments)
         for part, known in zip(returned.reference.parts, found.reference.parts, strict=False)

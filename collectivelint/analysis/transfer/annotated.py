@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def annotated_target(frame: Frame, annotation: Expr) -> Target | None:
-    """The class an annotation names, `Optional[...]` and `... | None` looked through."""
+    """The class named by an annotation, also inside `Optional[...]` and `... | None`; None if it is not one class."""
     match annotation:
         case Constant(value=str(text)) if text.replace(".", "").isidentifier():
             name: str | None = text

@@ -1,4 +1,4 @@
-"""`assert`: what it says of received data, and what is known behind it."""
+"""`assert`: checks of received data, and the conditions known to be true after it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def asserted(frame: Frame, statement: Assert) -> None:
-    """Evaluate an `assert`, and keep it where it is about data of other ranks or of a checkpoint."""
+    """Evaluate an `assert`; record it if it checks data of other ranks or of a checkpoint."""
     if statement.message is not None:
         with frame.collecting():
             evaluate(frame, statement.message)
@@ -30,7 +30,7 @@ def asserted(frame: Frame, statement: Assert) -> None:
 
 
 def _narrows(test: Expr) -> bool:
-    """Whether an assert only states, for a type checker or a reader, what kind of thing a value is."""
+    """Whether an assert only narrows the type of a value, for a type checker or a reader."""
     match test:
         case Logical(values=values):
             return all(_narrows(value) for value in values)

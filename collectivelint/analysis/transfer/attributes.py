@@ -1,4 +1,4 @@
-"""Attributes: members of modules and classes, properties, and what a name alone tells."""
+"""Attributes: members of modules and classes, properties, and conventional names."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def attribute_of(frame: Frame, expr: Attribute, path: str | None, base: Value) -
 
 
 def _of_environment(frame: Frame, module: Target, name: str, symbol: Symbol) -> Value | None:
-    """What `__getattr__` of a module makes for the name of an environment variable that holds a rank or their number."""
+    """The value that a module's `__getattr__` returns for an environment variable with a rank or world size."""
     catalog = frame.context.catalog
     if module.kind != "module" or (name not in catalog.environment and name not in catalog.sizes):
         return None
@@ -111,7 +111,7 @@ def _of_environment(frame: Frame, module: Target, name: str, symbol: Symbol) -> 
 
 
 def _applied(frame: Frame, owner: Target, name: str) -> Target | None:
-    """The method of a class of the program that another one, of a base outside, calls with a context in front."""
+    """The `forward` method that `apply` calls, for a class of the program with a base such as `autograd.Function`."""
     program, methods = frame.context.program, frame.context.catalog.applied
     if owner.kind != "class" or name != "apply":
         return None
@@ -120,7 +120,7 @@ def _applied(frame: Frame, owner: Target, name: str) -> Target | None:
 
 
 def _says_nothing(frame: Frame, name: str) -> bool:
-    """Whether no convention is known to give an attribute of this name a meaning, as is so of nearly all."""
+    """Whether no naming convention applies to an attribute of this name, as for most names."""
     known = frame.context.catalog.known_names
     return known.get(name) == [] and (name[:1] != "_" or known.get(name.lstrip("_")) == [])
 
@@ -147,7 +147,7 @@ def _of_type(frame: Frame, expr: Attribute, base: Value, symbol: Symbol) -> Valu
 
 
 def property_of(frame: Frame, api: Api, target: Target, base: Value) -> Value:
-    """What a property is; a rank or a guard may also be a method that will be called: the same either way."""
+    """The value of a property; for a rank or a guard, the same value also stands for a method to be called."""
     span = frame.statement
     own = base.group_key if api.roles.get("group") == "self" else None
     axis = symbols.name(api.axis) if api.axis else own or WORLD
@@ -167,7 +167,7 @@ def property_of(frame: Frame, api: Api, target: Target, base: Value) -> Value:
 
 
 def _depth(expr: Expr) -> int:
-    """The number of attributes that an expression takes one of another."""
+    """The number of nested attribute accesses in an expression."""
     return 1 + _depth(expr.value) if isinstance(expr, Attribute) else 0
 
 

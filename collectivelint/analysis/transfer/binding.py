@@ -1,4 +1,4 @@
-"""Names: what a target binds, what a name alone suggests, which environment variables are ranks."""
+"""Names: assignment targets, naming conventions, and environment variables that hold ranks."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def guarding(frame: Frame, axis: Symbol, span: Span, *, one: bool | None, other:
 
 
 def conventional(frame: Frame, meaning: str, named: str | None, symbol: Symbol, where: Expr) -> Value:
-    """A value that is believed because of its name."""
+    """A value whose meaning is taken from its name: a rank, a guard or a group."""
     span = frame.function.span if not isinstance(where, Call) else where.span
     axis = axis_of(named)
     if meaning == "rank":
@@ -99,9 +99,9 @@ def bind(frame: Frame, target: Expr, value: Value) -> None:
 
 
 def gathered(frame: Frame, name: str, *, is_from_all: bool) -> None:
-    """The elements of a variable are replaced: `state[key] = state[key].full_tensor()`. What it is now is another value.
+    """Replace the elements of a variable, `state[key] = state[key].full_tensor()`, which gets a new value by it.
 
-    `is_from_all`: they are known to have been gathered from all ranks.
+    `is_from_all`: the new elements are known to be gathered from all ranks.
     """
     known = frame.variables.get(name)
     if known is None:
@@ -113,7 +113,7 @@ def gathered(frame: Frame, name: str, *, is_from_all: bool) -> None:
 
 
 def _is_always(frame: Frame) -> bool:
-    """Whether no condition leads here but on the launch, and on what the loops around it bind."""
+    """Whether the only conditions here are on the launch of the job and on the variables of enclosing loops."""
     return all(
         launched(condition) or any(part.kind == "place" and part.head[0] == "each" for part in condition.walk())
         for condition in frame.conditions
@@ -121,7 +121,7 @@ def _is_always(frame: Frame) -> bool:
 
 
 def _last_name(target: Expr) -> str | None:
-    """The name of a variable or an attribute, also of one whose element is the target."""
+    """The name of a target that is a variable or an attribute, or of the container if it is an element."""
     match target:
         case Name(id=name) | Attribute(name=name):
             return name

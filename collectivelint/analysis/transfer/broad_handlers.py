@@ -1,4 +1,4 @@
-"""Handlers of whatever exception, which go on after it: the one rank that has it parts from the others there."""
+"""Broad exception handlers that go on: the rank that catches an exception there diverges from the others."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _BROAD: Final = ("Exception", "BaseException")
 
 
 def goes_on_alone(frame: Frame, statement: Try, number: int, body: Term) -> bool:
-    """Whether a handler, by its number, that passes no exceptions on stands around what may fail on one rank: a call with arguments.
+    """Whether the handler `number` swallows a failure that a single rank may have, in a call with arguments.
 
-    Around collectives any such call will do; around none, it has to be one of a function of the program. A collective that
-    fails does so on all ranks, and what tests catch is mostly what they test for.
+    If the body runs collectives, any such call counts; if not, only one of a function of the program. A collective that
+    fails does so on all ranks, and test files mostly catch what they test for.
     """
     kind, name, block = statement.handlers[number]
     if (
@@ -50,12 +50,12 @@ def _is_broad(kind: Expr | None) -> bool:
 
 
 def _raises(block: Block) -> bool:
-    """Whether a handler passes the exception on without a condition, at its end or before."""
+    """Whether a handler raises an exception unconditionally."""
     return any(isinstance(statement, Exit) and statement.kind == "raise" for statement in block)
 
 
 def _keeps(block: Block, name: str) -> bool:
-    """Whether a handler hands the exception on, to be raised or looked at later."""
+    """Whether a handler stores the exception, to be raised or examined later."""
     caught = Name(name)
     return any(assign.value == caught for assign in assignments(block)) or any(
         caught in call.args and isinstance(call.function, Attribute) and call.function.name in _KEEPING
@@ -68,14 +68,14 @@ def _calls(block: Block) -> list[Call]:
 
 
 def _is_given(call: Call) -> bool:
-    """Whether a call is more than a report, and is given more than constants."""
+    """Whether a call is not mere logging and has an argument that is not constant."""
     name = (plain(call.function) or "").rpartition(".")[2]
     given = (*call.args, *(value for _, value in call.keywords))
     return name not in _REPORTING and not all(isinstance(arg, Constant) for arg in given)
 
 
 def _is_computed(frame: Frame, call: Call) -> bool:
-    """Whether a function of the program is called with what a run has computed."""
+    """Whether a call runs a function of the program with computed arguments."""
     if not _is_given(call):
         return False
     with Discarding(frame):

@@ -29,9 +29,9 @@ SELF: Final = "self"
 
 
 def deciding(frame: Frame, *, certain: bool = False) -> tuple[Guard, Value] | None:
-    """The condition on which only some ranks get here: the innermost one around this place, or that of an exit before it.
+    """The condition that lets only some ranks get here: the innermost one around, or that of an earlier exit.
 
-    `certain`: one that differs between ranks under some configurations only does not count, one about own data does.
+    `certain`: skip conditions that differ only under some configurations, except those on own data.
     """
     for some in (*reversed(frame.guards), *reversed(frame.left)):
         uniformity = some[1].uniformity
@@ -47,7 +47,7 @@ _PASSING: Final = frozenset({"file system", "exception", "any exception", "branc
 
 
 def lasts(condition: Value) -> bool:
-    """Whether ranks differ by more than what they saw of a disk, or failed in: that is mostly alike, and settled at start."""
+    """Whether a rank difference persists: not if its only cause is the disk or a failure, settled at the start."""
     return any(cause.kind not in _PASSING for cause in condition.uniformity.causes)
 
 
@@ -77,7 +77,7 @@ def set_attribute(frame: Frame, name: str, value: Value) -> None:
 
 
 def _left_by_all(frame: Frame, name: str) -> tuple[Expr | None, int] | None:
-    """What all ways through the method at hand leave in an attribute of its object: see `outcome`."""
+    """The constant that all paths through the current method leave in an attribute of `self`: see `outcome`."""
     function, own = frame.function, self_name(frame)
     return None if own is None else outcome(function.body, f"{own}.{name}", _before(frame, name))
 
@@ -101,7 +101,7 @@ def _before(frame: Frame, name: str) -> Constant | None:
 
 
 def set_on(frame: Frame, owner: str, name: str) -> None:
-    """`owner.name = ...`: where `owner` was passed in, the caller has it too."""
+    """`owner.name = ...`: if `owner` is a parameter, record the change for the caller."""
     known = frame.variables.get(owner)
     given = known.given_as if known is not None else None
     if given is None:
@@ -117,7 +117,7 @@ def set_on(frame: Frame, owner: str, name: str) -> None:
 
 
 def changed_by_call(frame: Frame, expr: Call, facts: FunctionFacts, arguments: Mapping[str, Value]) -> None:
-    """A function has been called that sets attributes on some ranks only: of its object, of what it is passed."""
+    """Apply the attribute changes on some ranks that a called function makes to its object and its arguments."""
     for (parameter_name, name), found in facts.sets.items():
         value = arguments.get(parameter_name)
         for arg in () if value is None else (*expr.args, *(word for _, word in expr.keywords)):
@@ -134,7 +134,7 @@ def changed_by_call(frame: Frame, expr: Call, facts: FunctionFacts, arguments: M
 
 
 def _differs(frame: Frame, path: str, found: Uniformity) -> None:
-    """An attribute that is read under this name differs from now on."""
+    """Mark an attribute as different between ranks from now on."""
     symbol = frame.fresh(path, frame.statement)
     known = frame.variables.get(path, Value(symbol))
     frame.variables[path] = known.but(symbol=symbol, constant=UNKNOWN, was=None).varying(
@@ -143,7 +143,7 @@ def _differs(frame: Frame, path: str, found: Uniformity) -> None:
 
 
 def counted_on(frame: Frame, value: Value) -> Value:
-    """What a variable is set to: one that counts on behind an exit which only some ranks take has counted less on these."""
+    """The new value of a variable; a count that goes on after an exit of some ranks is lower on these."""
     if not frame.left or value.uniformity.varies or not _counts_on(value) or not lasts(frame.left[-1][1]):
         return value
     guard, condition = frame.left[-1]
@@ -156,20 +156,20 @@ def _is_shared(value: Value) -> bool:
 
 
 def _is_number(value: Value, *, lasting: bool) -> bool:
-    """Whether it is a constant that programs keep a state in, or counts on from one."""
+    """Whether it is a constant that may be kept as state, or a count that starts from one."""
     if value.constant is not UNKNOWN:
         return isinstance(value.constant, bool) or (lasting and isinstance(value.constant, (int, float)))
     return lasting and _counts_on(value)
 
 
 def _counts_on(value: Value) -> bool:
-    """Whether it is what it was before and a constant."""
+    """Whether it is an augmented assignment with a constant, such as `n += 1`."""
     symbol = value.written
     return symbol.kind == "compound" and symbol.head == ("augmented",) and symbol.args[-1].kind == "constant"
 
 
 def filled(frame: Frame, container: Expr, value: Value) -> None:
-    """Something is added to a container, whose value is known so far: on some ranks only, it is longer there."""
+    """Record that an element is added to a container: if on some ranks only, it is longer there."""
     some = deciding(frame, certain=True)
     if some is None:
         return
@@ -191,7 +191,7 @@ def filled(frame: Frame, container: Expr, value: Value) -> None:
 
 
 def set_entry(frame: Frame, target: Subscript, value: Value) -> None:
-    """`container[index] = value`: another value of this entry on some ranks, or an entry that others do not have."""
+    """`container[index] = value`: the entry differs between ranks, or exists on some ranks only."""
     some = deciding(frame)
     path = entry(target)
     if some is not None and path is not None and alike_in_both_arms(frame.function.body, some[0].span, path):
@@ -219,7 +219,7 @@ def set_entry(frame: Frame, target: Subscript, value: Value) -> None:
 
 
 def entry(target: Expr) -> str | None:
-    """How an entry of a constant key is called among the variables: `state["stop"]`."""
+    """The name of an entry with a constant key in the frame's variables: `state["stop"]`."""
     return key_of(target) if isinstance(target, Subscript) else None
 
 
@@ -228,11 +228,11 @@ def _causes(frame: Frame, guard: Guard, condition: Value) -> tuple[Cause, ...]:
 
 
 def self_name(frame: Frame) -> str | None:
-    """What a method calls its object."""
+    """The name of the first parameter of a method, normally `self`."""
     function = frame.function
     return function.params[0].name if function.owner is not None and function.params else None
 
 
 def missing_before(name: str, frame: Frame, span: Span) -> Value | None:
-    """What an attribute was before one arm of a branch set it; None for a variable, which has to be set on all ways."""
+    """The unknown value of an attribute before one arm of a branch set it; None for a variable, always set before."""
     return Value(frame.fresh(f"before {name}", span)) if "." in name else None

@@ -1,4 +1,4 @@
-"""Comparisons, in the one way in which each is written: equal ones are equal symbols."""
+"""Comparisons in canonical form, so that equal ones are equal symbols."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _number(value: int) -> Value:
 
 
 def _of_own_rank(value: Value) -> bool:
-    """Whether it differs between ranks by their numbers alone, and is none of them."""
+    """Whether a value varies by rank number alone, without being a rank itself."""
     causes = value.uniformity.causes
     return bool(causes) and value.reference.kind != "rank" and all(cause.kind == "rank" for cause in causes)
 

@@ -1,4 +1,4 @@
-"""Branching: conditions taken apart into atoms, and variables put together again after the arms."""
+"""Branching: conditions split into atoms, and variables joined after the arms."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Written(Record):
-    """Where a condition is written: its source, what `match` compares with it, and whether the opposite is meant."""
+    """The source of a condition: its span, the subject of a `match`, and whether the text is the negation."""
 
     __slots__ = ("negated", "span", "subject")
 
@@ -63,7 +63,7 @@ class Decision:
     """A condition taken apart into atoms; `term` builds the nested choices over them."""
 
     def __init__(self, value: Value, build: Callable[[Term, Term, Written], Term], effects: Term = ()) -> None:
-        """`value` is the condition as a whole, `effects` what operands after the first run, each under those before it.
+        """`value` is the whole condition, `effects` the term of its later operands, each under the ones before it.
 
         `build` makes the choice from the terms of both arms.
         """
@@ -114,7 +114,7 @@ def decide(frame: Frame, test: Expr, statement: Branch) -> Decision:
 
 
 def _operands(test: Expr) -> int:
-    """How many conditions are joined in one."""
+    """The number of conditions joined in a test."""
     match test:
         case Logical(values=values):
             return sum([_operands(value) for value in values])
@@ -125,7 +125,7 @@ def _operands(test: Expr) -> int:
 
 
 def _operand(statement: Branch, spans: tuple[Span, ...], *, negated: bool) -> Written:
-    """The first operand alone, where it is known where that is written."""
+    """The source of the first operand, or of the whole condition if operands have no spans."""
     if not spans:
         return Written(statement.test_span, statement.subject)
     whole, span = statement.test_span, spans[0]
@@ -139,7 +139,7 @@ def _written(guard: Guard, written: Written) -> Guard:
 
 
 def _truthful(test: Expr) -> Expr:
-    """A bare rank as a condition asks whether it is not 0."""
+    """A rank used as a condition by itself, as the comparison of it with 0."""
     return Not(Not(test)) if isinstance(test, (Name, Attribute)) else test
 
 
@@ -148,7 +148,7 @@ _DEEPEST_FLAG: Final = 8
 
 
 def _decided(guard: Value, then: Value, orelse: Value) -> Symbol | None:
-    """What a flag is after a branch that sets it: `if failed: ready = False` leaves `not failed and ready`."""
+    """The flag's condition after a branch that sets it: `if failed: ready = False` leaves `not failed and ready`."""
     if then.symbol.depth + orelse.symbol.depth + guard.symbol.depth > _DEEPEST_FLAG:
         return None
     condition = guard.symbol
@@ -171,7 +171,7 @@ def joined(
     guard: Value | None,
     span: Span,
 ) -> dict[str, Value]:
-    """The variables after a branch: those of the arms that get there, joined."""
+    """The variables after a branch: the join over the arms that do not leave the block."""
     reaching = [variables for variables, term in arms if not (term and isinstance(term[-1], Leave))]
     distributed = _has_others(frame, guard.symbol) if guard is not None else None
     if distributed is not None and len(reaching) == len(arms) == 2:
@@ -217,12 +217,12 @@ def joined(
 
 
 def _may_be_path(frame: Frame, value: Value) -> bool:
-    """Whether it is a path: an object of pathlib, joined names, or one of several such."""
+    """Whether it may be a path: a pathlib object, joined names, or one of several such."""
     return is_path(value) or is_joined(value.written) or value.symbol in frame.either
 
 
 def _has_others(frame: Frame, condition: Symbol) -> bool | None:
-    """As `has_others`, and for what is called a world size: `self.world_size > 1`, `num_processes == 1`."""
+    """Like `has_others`, also for variables named as a world size: `self.world_size > 1`, `num_processes == 1`."""
     found = has_others(condition)
     asked = condition.positive
     if found is not None or asked.kind != "compare" or len(asked.args) != 2 or asked.args[1] is not _ONE:

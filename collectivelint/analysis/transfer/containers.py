@@ -1,4 +1,4 @@
-"""Containers that each rank fills with what it comes across: what it is granted, and names that it records."""
+"""Containers that each rank fills on its own: with requests that were granted, and with names that it records."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def comes_across(frame: Frame, container: Expr, index: Expr, own: str) -> None:
-    """`self.container[index] = ...` under a condition: `own` is what the method calls its object."""
+    """`self.container[index] = ...` under a condition may add entries on some ranks; `own` is the name of `self`."""
     match container:
         case Attribute(value=Name(id=owner), name=name) if owner == own and frame.conditions:
             cause = _granted(frame) or _recorded(frame, container, index)
@@ -30,7 +30,7 @@ def comes_across(frame: Frame, container: Expr, index: Expr, own: str) -> None:
 
 
 def _granted(frame: Frame) -> Cause | None:
-    """Where a condition asks whether another object, which this one has, has given what it was asked for."""
+    """The cause if a condition tests whether an object in an attribute of `self` has granted a request; else None."""
     for condition in frame.conditions:
         asked = condition.positive
         if asked.kind == "compare" and asked.head == ("is",):
@@ -47,7 +47,7 @@ def _is_of_attribute(function: Symbol) -> bool:
 
 
 def _recorded(frame: Frame, container: Expr, index: Expr) -> Cause | None:
-    """Where an entry is made for a name that was passed in, when it comes for the first time."""
+    """The cause if an entry is made for a name in a parameter the first time it occurs; else None."""
     if not isinstance(index, Name) or not any(item.name == index.id for item in frame.function.params):
         return None
     asks = any(_asks_for(test, index, container) for test in _tests(frame.function.body))
@@ -55,7 +55,7 @@ def _recorded(frame: Frame, container: Expr, index: Expr) -> Cause | None:
 
 
 def recorded_names(functions: Iterable[Function]) -> dict[str, Span]:
-    """The variables of a module that its functions make entries of, for names that come for the first time, with where."""
+    """The variables of a module in which functions make an entry when a name first occurs, each with the place."""
     found: dict[str, Span] = {}
     for function in functions:
         names = {item.name for item in function.params}
@@ -90,6 +90,6 @@ def _tests(block: Block) -> Iterator[Expr]:
 
 
 def is_empty_table(value: Value) -> bool:
-    """Whether it is `{}`."""
+    """Whether the value is an empty dict display, `{}`."""
     symbol = value.written
     return symbol.kind == "compound" and symbol.head == ("Dict",) and not symbol.args

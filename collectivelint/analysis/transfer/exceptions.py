@@ -1,4 +1,4 @@
-"""`try`: where one rank alone may fail, and what its handlers do then."""
+"""`try`: failures of a single rank, and the effects of handlers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 def attempt(frame: Frame, statement: Try, run: Run, word: str = "try") -> None:
-    """`try`: a handler takes over where the body fails, which one rank may do alone. It begins with `word`."""
+    """Interpret a `try` that begins with `word`: a handler runs where the body fails, possibly on a single rank."""
     entering = dict(frame.variables)
     names = [_failures(frame, kind, block) for kind, _, block in statement.handlers]
     swallows = any(
@@ -123,9 +123,9 @@ def _is_of_program(frame: Frame, kind: Expr | None) -> bool:
 
 
 def _up_to_pass(term: Term) -> Term | None:
-    """What of a term runs before and with the first forward pass of a wrapped model, in which it ends; None if there is none.
+    """The term up to the first forward pass of a wrapped model, included; None if it has no pass.
 
-    Where the forward pass is no collective, the loss fails before the backward pass.
+    If a backward pass comes first, the term ends before it: the loss fails before the backward pass.
     """
     for index, item in enumerate(term):
         if isinstance(item, Event) and item.kind == "implicit" and item.op in (FORWARD, BACKWARD):
@@ -139,7 +139,7 @@ def head(span: Span, word: str) -> Span:
 
 
 def _failures(frame: Frame, kind: Expr | None, block: Block) -> Literal["local", "any", "ours"]:
-    """What a handler catches: failures of one rank's surroundings, anything, or errors that all ranks share."""
+    """The kind of failures that a handler catches: those local to a rank, any exception, or those all ranks share."""
     if any(_names_failure(expr) for expr in expressions(block)):
         return "local"
     if kind is None:
@@ -153,14 +153,14 @@ def _failures(frame: Frame, kind: Expr | None, block: Block) -> Literal["local",
 
 
 def _is_for_imports(frame: Frame, kind: Expr | None) -> bool:
-    """`except (ImportError, OSError)`: a library that cannot be loaded, which is missing on all ranks alike."""
+    """`except (ImportError, OSError)`: a failed import, which fails on all ranks alike."""
     parts = kind.parts if isinstance(kind, Compound) else (kind,)
     found = (evaluate(frame, part).reference.target for part in parts if part is not None)
     return any(target is not None and target.name in _OF_IMPORTS for target in found)
 
 
 def _names_failure(expr: Expr) -> bool:
-    """`"out of memory" in str(error)`: what the handler is there for has no exception of its own."""
+    """`"out of memory" in str(error)`: the failure has no exception class of its own."""
     match expr:
         case Compare(op=("in" | "not in"), left=Constant(value=str(text))):
             return _OUT_OF_MEMORY in text.lower()
@@ -200,7 +200,7 @@ def _is_final(frame: Frame, block: Block) -> bool:
 
 
 def _returns(block: Block) -> bool:
-    """Whether a function or a turn of the loop around may end before the last statement, without an exception."""
+    """Whether a `return`, or an exit of the current loop iteration, may end the block early without an exception."""
     pending = [(statement, False) for statement in block]
     while pending:
         statement, in_loop = pending.pop()
@@ -212,7 +212,7 @@ def _returns(block: Block) -> bool:
 
 
 def _first_failure(term: Term) -> Cause | None:
-    """Why something in a term may fail first."""
+    """The cause of the first possible failure in a term."""
     return next((item.cause for item in walk(term) if isinstance(item, Fails)), None)
 
 

@@ -136,13 +136,13 @@ def evaluate(frame: Frame, expr: Expr) -> Value:
 
 
 def _is_function(expr: Expr, value: Value) -> bool:
-    """Whether a name is that of a function or a class of the program: no flag, and equal to no literal."""
+    """Whether a name is that of a function or class of the program, and so neither a flag nor equal to a literal."""
     target = value.reference.target
     return isinstance(expr, Name) and target is not None and target.kind in ("function", "class")
 
 
 def _later(frame: Frame, params: Sequence[str], body: Expr) -> Term:
-    """What code does that runs some other time: it has no effect here."""
+    """The term of code that runs later, such as a lambda's body; it has no effect here."""
     with Arm(frame) as arm:
         frame.variables = {**frame.variables} | {name: Value(frame.fresh(name, frame.statement)) for name in params}
         evaluate(frame, body)
@@ -187,7 +187,7 @@ def _logical(frame: Frame, expr: Logical) -> Value:
 
 
 def entry_of(frame: Frame, expr: Subscript) -> Value | None:
-    """What is known of an entry of its own, which has been set on some ranks."""
+    """The value of an entry with a constant key that is tracked separately; None if it is not."""
     path = entry(expr)
     if path is None:
         return None
@@ -235,9 +235,9 @@ def _subscript(frame: Frame, container: Expr, index: Expr) -> Value:
 
 
 def _is_difference(value: Value) -> bool:
-    """Whether it is one thing less another, and nothing computed from that.
+    """Whether it is a plain difference of two values, not the result of a function on them.
 
-    What a function finds out about received data, such as a position in it, is its own.
+    A function's findings about received data, such as a position in them, are its own.
     """
     symbol = value.written
     if symbol.kind != "compound" or symbol.head != ("Sub",):

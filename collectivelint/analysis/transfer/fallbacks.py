@@ -1,4 +1,4 @@
-"""What stands in for an attribute that is not set yet: where other code sets it, that is what ranks have."""
+"""Fall-backs for attributes that are not set yet: if other code sets the attribute, ranks use its value."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _NONE: Final = constant(None)
 
 
 def without_fallback(frame: Frame, value: Value) -> Value:
-    """A value that is returned; `return clock() if self.total is None else self.total` varies until the total is set.
+    """A returned value; `return clock() if self.total is None else self.total` varies only until the total is set.
 
-    What a rank is, it is from the beginning.
+    A value that varies by rank stays as it is: ranks differ from the start.
     """
     by_rank = any(cause.kind == "rank" for cause in value.uniformity.causes)
     if not value.uniformity.varies or by_rank or not any(_is_unset(frame, condition) for condition in frame.conditions):
@@ -27,7 +27,7 @@ def without_fallback(frame: Frame, value: Value) -> Value:
 
 
 def _is_unset(frame: Frame, condition: Symbol) -> bool:
-    """Whether a condition holds where an attribute of the object is None that gets a value which does not vary."""
+    """Whether a condition says that an attribute of `self` is None which gets the same value on all ranks."""
     owner = frame.function.owner
     if owner is None or condition.kind != "compare" or condition.head[0] != "is" or condition.args[1] is not _NONE:
         return False

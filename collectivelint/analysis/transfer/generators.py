@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 def generated(frame: Frame) -> Value | None:
-    """What calling the function at hand gives if it is a generator: as many elements as it yields on this rank.
+    """The value of calling the current function if it is a generator, with its number of elements on this rank.
 
-    None of other functions, and where nothing is known of that number.
+    None for other functions, and if nothing is known of that number.
     """
     term = tuple(frame.out)
     if not any(isinstance(item, Yielded) for item in walk(term)) or size(term) > MOST_ITEMS:
@@ -43,14 +43,14 @@ def generated(frame: Frame) -> Value | None:
 
 
 def _counted_by(term: Term) -> Iterator[frozenset[str]]:
-    """The parameters that the loops around what is yielded turn by."""
+    """For each loop that yields, the parameters that its number of iterations depends on."""
     for item in walk(term):
         if isinstance(item, Repeat) and item.symbol.head == ("for",) and _yields(item.body):
             yield item.symbol.parameters
 
 
 def _uneven(term: Term) -> Iterator[Guard]:
-    """The conditions, and the numbers of turns, by which ranks yield more or fewer elements."""
+    """The guards of choices and loops that make the number of yielded elements differ between ranks."""
     for item in term:
         match item:
             case Repeat() if _is_endless(item):
@@ -69,13 +69,13 @@ def _uneven(term: Term) -> Iterator[Guard]:
 
 
 def _is_endless(loop: Repeat) -> bool:
-    """Whether it is `while True:` without an exit: what it yields has no number."""
+    """Whether it is `while True:` without an exit, with unlimited elements."""
     is_constant = loop.symbol.head == ("while",) and loop.symbol.args[0].kind == "constant"
     return is_constant and not any(isinstance(item, Leave) and item.kind != "continue" for item in walk(loop.body))
 
 
 def _yields(term: Term) -> int:
-    """How many places of a term yield."""
+    """The number of `yield` items in a term."""
     return sum([isinstance(item, Yielded) for item in walk(term)])
 
 
@@ -85,7 +85,7 @@ def _raises(*arms: Term) -> bool:
 
 
 def own_length(frame: Frame, value: Value) -> tuple[Cause, ...]:
-    """Why an object of the program has more elements on some ranks: its `__iter__` or its `__len__` says so by a rank."""
+    """The causes of unequal lengths of an object: its `__iter__` or `__len__` depends on the rank."""
     if value.extent.uneven or value.reference.instance is None or value.reference.target is not None:
         return value.extent.uneven
     program, instance = frame.context.program, value.reference.instance
@@ -105,7 +105,7 @@ def own_length(frame: Frame, value: Value) -> tuple[Cause, ...]:
 
 
 def _own_length(frame: Frame, method: Target, name: str) -> tuple[Cause, ...]:
-    """Why ranks differ in what a method says of the number of elements, if they do so by their numbers."""
+    """The causes for a method's number of elements to depend on the rank; none if it does not."""
     facts = frame.context.facts(Target("function", method.path, method.name))
     result = None if facts is None else facts.returns
     if result is None or facts is None:
@@ -117,7 +117,7 @@ def _own_length(frame: Frame, method: Target, name: str) -> tuple[Cause, ...]:
 
 
 def _is_left_open(frame: Frame, method: Target) -> bool:
-    """Whether a method does nothing but raise an exception."""
+    """Whether a method only raises an exception, as an abstract one does."""
     function = frame.context.program.functions(method.path).get(method.name)
     if function is None:
         return False
@@ -126,14 +126,14 @@ def _is_left_open(frame: Frame, method: Target) -> bool:
 
 
 def is_share(causes: tuple[Cause, ...]) -> bool:
-    """Whether ranks have more or fewer of something because each has taken a share of it."""
+    """Whether a difference between ranks comes from each rank taking a share."""
     return any(cause.kind in ("rank", "share") for cause in causes)
 
 
 def streamed(frame: Frame, items: Value) -> tuple[Cause, ...]:
-    """Why a loader of a data set of the program has more batches on some ranks: it reads until the stream of this rank ends.
+    """The cause of unequal numbers of batches for a streamed data set: it reads until this rank's stream ends.
 
-    Nothing is said of a stream that goes on for ever, or may, and of one whose ranks agree on something on the way.
+    None for a stream that is or may be endless, and for one whose ranks run collectives on the way.
     """
     instance, program = items.reference.instance, frame.context.program
     if instance is None or not any(name in _STREAMS for name in program.outside(instance)):
@@ -152,7 +152,7 @@ _STREAMS: Final = (
 
 
 def _goes_on(statement: Statement) -> bool:
-    """Whether a loop without a bound yields, be there an exit or none."""
+    """Whether a statement has a `while True` loop that yields, with or without an exit."""
     if isinstance(statement, Loop) and statement.target is None and statement.iterable == Constant(True):
         return any(isinstance(part, Compound) and part.kind.startswith("yield") for part in expressions(statement.body))
     return any(_goes_on(inner) for block in blocks(statement) for inner in block)

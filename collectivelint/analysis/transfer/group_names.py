@@ -1,7 +1,7 @@
-"""Whether what is called `group` is a process group. The name is believed where nothing else says what the value is.
+"""Whether a value named `group` is a process group. The name is believed unless there is evidence to the contrary.
 
-What says otherwise: an annotation, a default, how the function uses it (an optimizer's `group["lr"]`, `group.items()`,
-`for rank in group`, `match.group(1)`), and what the functions of its file pass for it (an entry of `param_groups`).
+Such evidence is an annotation, a default, its uses in the function (an optimizer's `group["lr"]`, `group.items()`, `for
+rank in group`, `match.group(1)`), and the arguments that functions of its file pass (an entry of `param_groups`).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _AROUND: Final = frozenset({"Optional", "Union", "Annotated", "ClassVar", "Final
 
 
 def is_otherwise(frame: Frame, path: str, annotation: Expr | None = None, default: Expr | None = None) -> bool:
-    """Whether something says that what is written `path` in this function is no process group, whatever its name."""
+    """Whether there is evidence that the expression `path` in this function is no process group, despite its name."""
     if annotation is not None and is_other_type(frame, annotation):
         return True
     if default is not None and not _may_be_group(default):
@@ -78,13 +78,13 @@ def _may_be_group(default: Expr) -> bool:
 
 
 def is_other_type(frame: Frame, annotation: Expr) -> bool:
-    """Whether it is the type of something that is surely no process group. None beside it says nothing."""
+    """Whether an annotation is a type that cannot be a process group; a None in it is ignored."""
     parts = [part for part in _alternatives(annotation) if part != Constant(None)]
     return bool(parts) and all(_is_other(frame, part) for part in parts)
 
 
 def _alternatives(annotation: Expr) -> Iterator[Expr]:
-    """The types that an annotation allows: those of a union each for itself, a text as what it says."""
+    """The types that an annotation allows: each member of a union, and a string as the type that it names."""
     match annotation:
         case Constant(value=str(text)):
             try:
@@ -141,7 +141,7 @@ def _dotted(name: str) -> Expr:
 
 
 def other_uses(program: Program, catalog: Catalog, function: Function) -> frozenset[str]:
-    """The names and chains of attributes that a function uses as no process group can be used."""
+    """The names and attribute chains that a function uses in ways that no process group allows."""
     found = (plain(expr) for expr in _used(program, catalog, function))
     return frozenset(path for path in found if path is not None)
 
@@ -188,7 +188,7 @@ def _are_plain(expr: Compound) -> bool:
 
 
 def _given(program: Program, catalog: Catalog, function: Function, call: Call) -> Iterator[Expr]:
-    """The arguments of a call that are numbers, texts, containers or lists of ranks, as far as it is known."""
+    """The arguments of a call that are known to be numbers, texts, containers or lists of ranks."""
     name = plain(call.function)
     if name in _COMPUTING:
         yield from call.args
@@ -208,7 +208,7 @@ def _given(program: Program, catalog: Catalog, function: Function, call: Call) -
 
 
 def _is_other_attribute(frame: Frame, name: str) -> bool:
-    """Whether the class says so of an attribute, in the annotation of a field or in one of its methods."""
+    """Whether the class gives evidence against an attribute, in a field's annotation or in a method."""
     owner = frame.function.owner
     for function in frame.context.program.functions(frame.path).values():
         if function.qualname == f"{owner}.<class>":
@@ -242,7 +242,7 @@ def _is_passed_otherwise(frame: Frame, name: str) -> bool:
 
 
 def _is_entry(frame: Frame, caller: Function, given: Expr) -> bool:
-    """Whether it is an entry of a list of tables: `optimizer.param_groups[0]`, or what a loop over them binds."""
+    """Whether it is an entry of a list of dicts: `optimizer.param_groups[0]`, or the variable of a loop over them."""
     tables = frame.context.catalog.tables
     if isinstance(given, Subscript):
         return _is_table(given.value, tables)
@@ -266,7 +266,7 @@ def _is_table(expr: Expr, tables: frozenset[str]) -> bool:
 
 
 def _loops(block: Block) -> Iterator[tuple[Expr, Expr]]:
-    """What is bound by the loops and comprehensions of a block, with what they run over."""
+    """The targets of the loops and comprehensions of a block, each with its iterable."""
     for expr in expressions(block):
         if isinstance(expr, Comprehension):
             yield from zip(expr.targets, expr.iterables, strict=True)
@@ -278,7 +278,7 @@ def _loops(block: Block) -> Iterator[tuple[Expr, Expr]]:
 
 
 def named_calls(program: Program, path: str) -> dict[str, list[tuple[Function, Call]]]:
-    """The calls in one file by the last part of what they call, with the function that they stand in."""
+    """The calls in one file by the last part of the callee's name, each with its function."""
     found: dict[str, list[tuple[Function, Call]]] = {}
     for function in program.functions(path).values():
         for expr in expressions(function.body):
@@ -289,7 +289,7 @@ def named_calls(program: Program, path: str) -> dict[str, list[tuple[Function, C
 
 
 def is_other_variable(frame: Frame, target: Target) -> bool:
-    """Whether the file of a global variable uses, or sets, it as no process group can be."""
+    """Whether the file of a global variable uses or sets it in a way that no process group allows."""
     for function in frame.context.program.functions(target.path).values():
         if target.name in {parameter.name for parameter in function.params}:
             continue

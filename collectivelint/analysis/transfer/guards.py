@@ -1,4 +1,4 @@
-"""Guards: conditions as the choices on them carry them."""
+"""Guards: conditions in the form that the choices on them carry."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def guard_of(frame: Frame, value: Value, span: Span) -> Guard:
-    """The guard of choices on a condition that has been evaluated to `value` and stands at `span`."""
+    """The guard of choices on a condition at `span` that was evaluated to `value`."""
     symbol, positive = value.symbol.positive, not value.symbol.is_negation
     return Guard(
         symbol=symbol,
@@ -39,7 +39,7 @@ def guard_of(frame: Frame, value: Value, span: Span) -> Guard:
 
 
 def trips_of(frame: Frame, value: Value, causes: tuple[Cause, ...], span: Span) -> Guard | None:
-    """The number of turns over `value`, or that it is, as a condition; None where there are no `causes` for ranks to differ in it."""
+    """The number of iterations over `value` as a guard; None if no `causes` let it differ between ranks."""
     if not causes:
         return None
     axes = value.uniformity.varies or frozenset({WORLD})
@@ -56,7 +56,7 @@ def choose(frame: Frame, guard: Guard, then: Term, orelse: Term, *, positive: bo
 
 
 def _chosen(symbol: Symbol, value: Value) -> tuple[str, object] | None:
-    """The parameter that alone decides the condition, and the value for which it holds."""
+    """The parameter that alone decides the condition, and the value that makes it true; None if there is none."""
     if len(value.uniformity.depends) != 1:
         return None
     (name,) = value.uniformity.depends
@@ -68,7 +68,7 @@ def _chosen(symbol: Symbol, value: Value) -> tuple[str, object] | None:
 
 
 def truth(value: Value, *, negate: bool) -> Value:
-    """`bool(value)` or its opposite, in canonical symbol."""
+    """`bool(value)` or its opposite, as a canonical symbol."""
     symbol, one = value.symbol, value.uniformity.one
     if value.extent.uneven and not value.uniformity.varies:
         # A container is true unless it is empty.
@@ -85,7 +85,7 @@ def truth(value: Value, *, negate: bool) -> Value:
 
 
 def perhaps(op: str, parts: Sequence[Value], value: Value) -> Value:
-    """`elastic or rank == 0`: all ranks, or one, as the configuration says."""
+    """`elastic or rank == 0`: true on all ranks or on one, depending on the configuration."""
     if op != "or" or not value.uniformity.varies:
         return value
     varying = [part for part in parts if part.uniformity.varies]

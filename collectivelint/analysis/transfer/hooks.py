@@ -1,4 +1,4 @@
-"""What frameworks pass to methods that they call, and state that they read on every rank to decide what comes next."""
+"""Arguments that frameworks pass to hook methods, and state that they read on every rank to decide what comes next."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def passed_in(frame: Frame, parameter: Parameter, value: Value) -> Value:
-    """A parameter of a method of a class below one of a framework, which says what it passes under this name."""
+    """A parameter of a method that overrides a framework's hook: the framework determines its class."""
     catalog, function = frame.context.catalog, frame.function
     if function.owner is None or value.reference.instance is not None or value.reference.kind is not None:
         return value
@@ -63,12 +63,12 @@ def note_setting(frame: Frame, target: Attribute, value: Value) -> None:
 
 
 def _unless_set(item: Item, name: str) -> Term:
-    """An item of a term, without the events that set an attribute of this name."""
+    """The item, or nothing if it is the event of setting the attribute `name`."""
     return () if isinstance(item, Event) and item.operation == SETTING and item.op == name else (item,)
 
 
 def run_registered(frame: Frame, expr: Expr) -> None:
-    """`accelerator.save_state(folder)` runs the functions that the same file has registered to be run with it, first."""
+    """`accelerator.save_state(folder)` first runs the functions that the same file has registered for it."""
     catalog = frame.context.catalog
     if (
         not isinstance(expr, Call)

@@ -1,4 +1,4 @@
-"""What the ways through a function leave in a variable, an attribute or an entry: whether all leave the same."""
+"""The last write to a variable, attribute or entry: whether all paths through a function leave the same value."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ _MOST_OUTCOMES: Final = 8
 
 
 class _UnknownError(Exception):
-    """There are too many ways, or it depends on the turns of a loop."""
+    """There are too many paths, or the value depends on the iterations of a loop."""
 
 
 def key_of(expr: Expr) -> str | None:
-    """How a variable, an attribute or an entry of a constant key is written: `state['stop']`."""
+    """The source text of a variable, an attribute or an entry with a constant key: `state['stop']`."""
     match expr:
         case Subscript(value=owner, index=Constant(value=key)) if isinstance(key, (str, int)):
             path = plain(owner)
@@ -49,10 +49,10 @@ def key_of(expr: Expr) -> str | None:
 
 
 def outcome(block: Block, key: str, before: Expr | None = None) -> tuple[Expr | None, int] | None:
-    """The constant that all ways through a block leave in `key`, and how many they add to it; None where ways may differ.
+    """The constant that all paths through a block leave in `key`, and the amount added; None where paths may differ.
 
-    No constant is there where the ways only add to what was there before: `before`, if that is known to be a constant.
-    Ways that end with an exception do not count.
+    The constant is None if the paths only add to the value before, unless that is the known constant `before`. Paths
+    that end with an exception do not count.
     """
     ways = _Ways(key)
     try:
@@ -70,7 +70,7 @@ def outcome(block: Block, key: str, before: Expr | None = None) -> tuple[Expr | 
 
 
 def alike_in_both_arms(block: Block, test: Span, key: str) -> bool:
-    """Whether the branch on the condition at `test` leaves the same in `key` on either arm: right behind it, not only in the end."""
+    """Whether both arms of the branch on the condition at `test` leave the same value in `key` right after it."""
     for statement in block:
         if isinstance(statement, Branch) and statement.test_span == test:
             return outcome((statement,), key) is not None
@@ -80,7 +80,7 @@ def alike_in_both_arms(block: Block, test: Span, key: str) -> bool:
 
 
 class _Ways:
-    """The outcomes of the ways through a block."""
+    """The outcomes of all paths through a block."""
 
     def __init__(self, key: str) -> None:
         self.key: Final = key

@@ -1,4 +1,4 @@
-"""Loops: turns that are interpreted, and what their number depends on."""
+"""Loops: the interpretation of iterations, and what their number depends on."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def loop(frame: Frame, statement: Loop, run: Run) -> None:
-    """`for` and `while`: one turn is interpreted, a second one where the first has changed what varies."""
+    """`for` and `while`: one iteration is interpreted, and a second one if the first changes which values vary."""
     entering = dict(frame.variables)
     counted: Symbol | None = None
     for _ in range(_MOST_TURNS):
@@ -56,7 +56,7 @@ def loop(frame: Frame, statement: Loop, run: Run) -> None:
 
 
 def _filled(frame: Frame, entering: Mapping[str, Value], condition: Symbol) -> None:
-    """`while len(items) % size: items.append(...)`: afterwards there are as many as that needs."""
+    """`while len(items) % size: items.append(...)`: afterwards the length is a multiple of `size`."""
     for container, divisor in divided(condition, entering):
         for name, value in entering.items():
             if value.symbol is container and name in frame.variables:
@@ -64,7 +64,7 @@ def _filled(frame: Frame, entering: Mapping[str, Value], condition: Symbol) -> N
 
 
 def _levelled(frame: Frame, condition: Expr) -> None:
-    """`while len(items) < max(sizes): items.append(...)`: afterwards ranks have equally many."""
+    """`while len(items) < max(sizes): items.append(...)`: afterwards the length is the same on all ranks."""
     match condition:
         case Compare(left=Call(function=Name(id="len"), args=(Name(id=name),)), op="<", right=bound):
             pass
@@ -80,7 +80,7 @@ def _levelled(frame: Frame, condition: Expr) -> None:
 
 
 def _breaks(block: Block) -> bool:
-    """Whether a loop may be left before its condition says so."""
+    """Whether a loop may be left by a `break`."""
     pending = [*block]
     while pending:
         statement = pending.pop()
@@ -97,7 +97,7 @@ _MOST_TURNS: Final = 2
 
 
 def _carried(before: Mapping[str, Value], after: Mapping[str, Value]) -> bool:
-    """Whether a variable, or an attribute, enters the next iteration of a loop varying as it did not enter this one."""
+    """Whether a variable or attribute varies at the end of an iteration but did not at its start."""
     return any(
         bool(value.uniformity.varies and "." in name)
         if known is None
@@ -109,7 +109,7 @@ def _carried(before: Mapping[str, Value], after: Mapping[str, Value]) -> bool:
 
 
 def _turn(frame: Frame, statement: Loop, run: Run) -> Symbol | None:
-    """Interpret a loop once; its `Repeat` becomes the frame's term. The condition of a `while` loop is returned."""
+    """Interpret one iteration and add the `Repeat` to the frame's term; returns the condition of a `while` loop."""
     over = unordered = asked = None
     mark = f"{frame.path}:{statement.span.line}:{statement.span.column}"
     head: tuple[Item, ...] = ()
@@ -167,20 +167,20 @@ def _turn(frame: Frame, statement: Loop, run: Run) -> Symbol | None:
 
 
 def _is_received(frame: Frame, expr: Expr) -> bool:
-    """Whether it is a variable that the turn at hand has got from another rank."""
+    """Whether it is a variable with data received from another rank."""
     value = frame.variables.get(expr.id) if isinstance(expr, Name) else None
     return value is not None and any(cause.kind == "received" for cause in value.origin.origins)
 
 
 def _marked(value: Value, mark: str) -> Value:
-    """The element of a loop, and each part of it, by which what is made of it is known."""
+    """The loop element and each of its parts, marked so that values computed from it are recognised."""
     parts = tuple([_marked(part, mark) for part in value.reference.parts])
     found = value.sourced(elements=value.origin.elements | {mark})
     return found.referring(parts=parts) if parts else found
 
 
 def _is_ordered(body: Term, mark: str) -> bool:
-    """Whether the order of its turns matters: what is communicated, or which collectives run, depends on the element at hand."""
+    """Whether the order of iterations matters: communicated data, or which collectives run, depend on the element."""
     kinds: set[object] = set()
     decided = False
     for item in walk(body):

@@ -1,4 +1,4 @@
-"""The `with` statement: what entering and leaving run, around the body."""
+"""The `with` statement: the calls on entering and leaving, around the body."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .wrappers import around
 
 
 def managed(frame: Frame, statement: With, run: Run) -> None:
-    """`with`: what entering and leaving run, around the body."""
+    """`with`: interpret the calls on entering and leaving, around the body."""
     first = statement.items[0][0]
     if isinstance(first, Call) and _suppresses(frame, first):
         later = statement.items[1:]
@@ -60,7 +60,7 @@ def _suppresses(frame: Frame, expr: Call) -> bool:
 
 
 def _leave_temporary(frame: Frame, statement: With, managers: list[Value]) -> None:
-    """A temporary folder is gone when the ranks that made it leave; it is noted unless they have met the others by then."""
+    """Note that a temporary folder is removed when the ranks that made it leave, unless all synchronised before."""
     for manager, (expr, _) in zip(managers, statement.items, strict=True):
         causes = tuple(cause for cause in manager.uniformity.causes if cause.kind == "rank")
         if manager.reference.kind in frame.context.catalog.temporary and causes and not frame.alone_here:

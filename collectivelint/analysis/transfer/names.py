@@ -1,4 +1,4 @@
-"""What a name means where it stands: a variable, a global of some file, something outside the program."""
+"""The meaning of a name at a place: a variable, a global of some file, or something outside the program."""
 
 from __future__ import annotations
 

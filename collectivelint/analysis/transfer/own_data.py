@@ -1,9 +1,9 @@
-"""A rank's own data: what is made of them, and what asks what is in them. Where they enter a program: see `own_sources`.
+"""A rank's own data: values computed from them, and conditions on them. `own_sources` has where they come from.
 
-Batches and what a model is given differ between the ranks that have other data, and so does all that is made of them,
-until the ranks share it. That changes nothing of what ranks do until a condition asks for it: whether a loss is a number,
-whether a mask selects anything, how large a sum is. Shapes and types are no such questions; which inputs there are, and
-which parameters have a gradient, rarely differs, but does.
+Batches and the inputs of a model differ between ranks that have different data, and so does everything computed from
+them until the ranks share it. That changes nothing in what ranks do until a condition tests the values: whether a loss
+is finite, whether a mask selects anything, how large a sum is. Shapes and types are no such tests; which inputs are
+present, and which parameters have a gradient, rarely differ, but may.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 def made_of(frame: Frame, expr: Call, found: Value, values: Sequence[Value]) -> Value:
-    """The result of a call without collectives: made of the data that it was given, or asking what is in them."""
+    """The result of a call without collectives: computed from its arguments' own data, or a test of their values."""
     own: Cause | None = None
     for value in values:
         own = own or value.origin.own
@@ -80,7 +80,7 @@ _DIMENSIONS: Final = 4
 
 
 def _selects(frame: Frame, function: Expr, target: Target | None, values: Sequence[Value]) -> bool:
-    """Whether a call gives as many elements as something holds for, or as its own data say."""
+    """Whether the length of a call's result depends on the values in own data, as that of a selection does."""
     selecting = frame.context.catalog.data_selections
     name = function.name if target is None and isinstance(function, Attribute) else ""
     if name == "chunk" or (target is not None and target.name in ("builtins.range", "torch.chunk")):
@@ -99,14 +99,14 @@ def _owned(value: Value, own: Cause) -> Value:
 
 
 def is_held(test: Expr, value: Value) -> bool:
-    """Whether a filter keeps what a rank's own data say, be it an entry of theirs or what is computed from it."""
+    """Whether a filter keeps elements by the values in a rank's own data: by an entry of theirs or a computed test."""
     if value.origin.own is None:
         return False
     return bool(value.uniformity.varies) or isinstance(test, (Name, Attribute, Subscript))
 
 
 def shared(frame: Frame, span: Span, causes: tuple[Cause, ...]) -> tuple[Cause, ...]:
-    """Why ranks have more or fewer of what each picks at `span` by its number: that place, after what says which rank it is."""
+    """The causes of unequal shares that ranks pick at `span` by their number: that place is added after the rank's."""
     if not any(cause.kind == "rank" for cause in causes):
         return causes
     return merged((causes[0], frame.cause("share", span)), causes[1:])
@@ -132,7 +132,7 @@ def asking(frame: Frame, expr: Compare, left: Value, right: Value, found: Value)
 
 
 def _asked_for(expr: Compare, left: Value, right: Value) -> str | None:
-    """The cause for which ranks may differ in that something is there; None if a comparison does not ask for that."""
+    """The cause if a comparison tests for presence and ranks may differ in it; else None."""
     if expr.op in ("in", "not in"):
         return "own inputs" if right.origin.own is not None and isinstance(left.constant, str) else None
     if expr.op not in ("is", "is not") or right.constant is not None:
@@ -146,7 +146,7 @@ def _asked_for(expr: Compare, left: Value, right: Value) -> str | None:
 
 
 def _is_part(value: Value) -> bool:
-    """Whether it is, or is made of, an element of a container, or the length of one."""
+    """Whether it is, or is computed from, an element of a container or a length."""
     return any(part.head[:1] == ("each",) or part is _LEN for part in value.written.walk())
 
 
@@ -155,7 +155,7 @@ _SIZES: Final = frozenset({"<", ">", "<=", ">=", "==", "!="})
 
 
 def _is_number_of(frame: Frame, value: Value) -> bool:
-    """Whether it is a number made of all that is in something."""
+    """Whether it is a number computed from all elements of a tensor, such as a sum."""
     numbers = frame.context.catalog.data_numbers
     pending = [value.written]
     seen: set[Symbol] = set()
@@ -174,13 +174,13 @@ _MOST_PARTS: Final = 8
 
 
 def _called(symbol: Symbol) -> str | None:
-    """The name of the function or method that a symbol is a call of."""
+    """The name of the function or method in a call; None for other symbols."""
     is_named = symbol.kind == "call" and symbol.args[0].kind in ("attribute", "name")
     return str(symbol.args[0].head[0]) if is_named else None
 
 
 def asks_of_own(catalog: Catalog, arguments: Mapping[str, Value]) -> Callable[[Symbol], bool] | None:
-    """Says of a condition of a function whether it asks for what is in those arguments that are own data; None if none are."""
+    """A predicate: whether a condition of a function tests values in its own-data arguments; None if it has none."""
     own = frozenset([name for name, value in arguments.items() if value.origin.own is not None])
     return (lambda symbol: is_asked(catalog, symbol, own)) if own else None
 
@@ -192,9 +192,9 @@ def answered(
     arguments: Mapping[str, Value],
     found: Value,
 ) -> Value:
-    """What a function returns, as `found` by its caller: it varies where it is the answer to what is in own data.
+    """A function's result `found` at its call: it varies if it is the outcome of a test on own data.
 
-    It is longer or shorter where own data are packed into it, and no collective says how much.
+    Its length varies if the function packs own data into it without a collective that agrees on the length.
     """
     if asks is None or facts.returns is None:
         return found
@@ -210,7 +210,7 @@ def answered(
 
 
 def is_asked(catalog: Catalog, condition: Symbol, own: frozenset[str]) -> bool:
-    """Whether a condition asks for what is in data that parameters of these names are."""
+    """Whether a condition tests the values in the parameters with these names."""
     for part in condition.walk():
         name = _called(part)
         if name is None or part.parameters.isdisjoint(own):
@@ -227,7 +227,7 @@ def is_asked(catalog: Catalog, condition: Symbol, own: frozenset[str]) -> bool:
 
 
 def exhausted(frame: Frame, kind: Expr, block: Block, caught: Value) -> Value:
-    """`except StopIteration`: this rank's own batches have come to an end, if `next` asks a loader for them."""
+    """`except StopIteration`: this rank's own batches are exhausted, if the body calls `next` on a loader."""
     if not isinstance(kind, Name) or kind.id != "StopIteration":
         return caught
     for expr in expressions(block):
@@ -248,14 +248,14 @@ def exhausted(frame: Frame, kind: Expr, block: Block, caught: Value) -> Value:
 
 
 def restarts(handler: Block) -> bool:
-    """Whether a handler begins anew with what has come to an end."""
+    """Whether a handler restarts an exhausted iterator."""
     return any(
         isinstance(expr, Call) and expr.function in (Name("iter"), Name("next")) for expr in expressions(handler)
     )
 
 
 def may_end_early(frame: Frame, iterator: Value | None) -> bool:
-    """Whether nothing says that a loader has as many batches as those of the other ranks."""
+    """Whether a loader may have fewer batches than those of the other ranks, because nothing shows otherwise."""
     if iterator is not None and iterator.extent.uneven:
         return True
     if iterator is not None and (iterator.reference.kind is not None or iterator.reference.instance is not None):

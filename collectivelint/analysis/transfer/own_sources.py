@@ -1,4 +1,4 @@
-"""Where a rank's own data enter a program: what frameworks call functions with, and the batches of loops that train."""
+"""Where a rank's own data enter a program: arguments from frameworks, and the batches of training loops."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def given(frame: Frame, parameter: Parameter, value: Value) -> Value:
 
 
 def _is_dispatched(frame: Frame) -> bool:
-    """Whether a decorator of a library says that each rank is called with a part of the data of its own."""
+    """Whether a library decorator says that each rank is called with its own part of the data."""
     for decorator in frame.function.decorators:
         if not isinstance(decorator, Call):
             continue
@@ -84,7 +84,7 @@ def _is_plain(parameter: Parameter) -> bool:
 
 
 def batch(frame: Frame, statement: Loop, over: Value, element: Value) -> Value:
-    """What a loop binds that trains, or that runs `over` a loader: `for batch in loader: ... loss.backward()`."""
+    """The element of a training loop, or of one `over` a loader: `for batch in loader: ... loss.backward()`."""
     bound = None if statement.target is None else plain(statement.target)
     if _loader(frame, statement, over) not in _LOADERS and not _trains(frame, statement.body, bound):
         return element
@@ -103,7 +103,7 @@ def _is_call(expr: Expr, name: str) -> bool:
 
 
 def _loader(frame: Frame, statement: Loop, over: Value) -> str | None:
-    """The class of what a loop runs over, numbered or not."""
+    """The class of the loop's iterable, also inside `enumerate`."""
     match statement.iterable:
         case Call(function=Name(id="enumerate"), args=(Name() | Attribute() as items, *_)):
             with Discarding(frame):
@@ -116,7 +116,7 @@ _LOADERS: Final = ("torch.utils.data.DataLoader", "torch.utils.data.dataloader.D
 
 
 def _trains(frame: Frame, block: Block, bound: str | None) -> bool:
-    """Whether the turns of a loop go back through a model; those of one inside it do if it runs over parts of what is `bound`."""
+    """Whether a loop's iterations run a backward pass; an inner loop counts if it iterates over parts of `bound`."""
     for statement in block:
         if bound is not None and any(_trains_with(frame, call, bound) for call in calls(statement)):
             return True
@@ -134,7 +134,7 @@ def _trains(frame: Frame, block: Block, bound: str | None) -> bool:
 
 
 def _trains_with(frame: Frame, call: Call, bound: str) -> bool:
-    """Whether a function of the program that goes back through a model is called with what is `bound`."""
+    """Whether `bound` is passed to a function of the program that runs a backward pass."""
     if not any(plain(arg) == bound for arg in (*call.args, *(value for _, value in call.keywords))):
         return False
     program, name = frame.context.program, plain(call.function) or ""
@@ -156,7 +156,7 @@ def _trains_with(frame: Frame, call: Call, bound: str) -> bool:
 
 
 def _runs_over(iterable: Expr, bound: str, block: Block) -> bool:
-    """Whether a loop runs over parts of what is bound under this name: an entry, pieces, or as many as a block makes of it."""
+    """Whether a loop iterates over parts of `bound`: an entry, chunks of it, or a range that indexes it."""
     match iterable:
         case Call(function=Name(id="range")):
             return any(isinstance(expr, Subscript) and plain(expr.value) == bound for expr in expressions(block))
@@ -176,7 +176,7 @@ def _runs_over(iterable: Expr, bound: str, block: Block) -> bool:
 
 
 def _is_part(expr: Expr, bound: str) -> bool:
-    """Whether it is `batch["samples"]` or `batch.split(size)`, or pieces of that."""
+    """Whether it is `batch["samples"]` or `batch.split(size)`, or chunks of an entry."""
     match expr:
         case Call(function=Attribute(value=Subscript(value=value), name=("chunk" | "split"))):
             return plain(value) == bound

@@ -1,4 +1,4 @@
-"""Functions that put as many elements into what they return as the values of an argument say, such as lengths that are packed."""
+"""Functions whose result length depends on the values of an argument, such as packing by lengths."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 
 def packs(function: Function, own: frozenset[str]) -> bool:
-    """Whether a loop of a function adds to what it returns, or yields, where a comparison of values of these parameters holds.
+    """Whether a loop adds to the function's result, or yields, under a comparison of values of these parameters.
 
-    How many elements there are, and which number one has, are no such values.
+    The number of elements, and the index of one, are not such values.
     """
     returned = {
         part.id
@@ -61,7 +61,7 @@ def _statements(block: Block) -> Iterator[Statement]:
 
 
 def _elements(iterable: Expr, target: Expr) -> set[str]:
-    """The names that a loop binds to elements; `enumerate` binds the first one to a number."""
+    """The names that a loop binds to elements, without the index that `enumerate` adds."""
     parts = target.parts if isinstance(target, Compound) else (target,)
     if isinstance(iterable, Call) and plain(iterable.function) == "enumerate":
         parts = parts[1:]
@@ -80,7 +80,7 @@ def _says(expr: Expr, made: set[str]) -> bool:
 
 
 def _adds(block: Block, returned: set[str], made: set[str]) -> bool:
-    """Whether something is added, in an arm of such a comparison."""
+    """Whether an arm of such a comparison adds to the result."""
     for statement in block:
         is_asking = isinstance(statement, Branch) and _compares(statement.test, made)
         if is_asking and any(_grows(inner, returned) for part in blocks(statement) for inner in _statements(part)):

@@ -1,4 +1,4 @@
-"""What a signature says: of a parameter before any call is seen, and of the result."""
+"""What a signature says about a parameter, before any call is seen, and about the result."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def parameter_value(frame: Frame, parameter: Parameter, *, first: bool) -> Value
 
 
 def declared_result(frame: Frame, value: Value | None) -> Value | None:
-    """The result of a function, of the class that its signature says where nothing else tells."""
+    """The result of a function, with the class that its signature declares if nothing else is known."""
     annotation = frame.function.returns
     if annotation is None or (
         value is not None

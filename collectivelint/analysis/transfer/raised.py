@@ -1,4 +1,4 @@
-"""Exceptions by their classes: what a `raise` raises, what a handler catches, and the term in which it has been caught."""
+"""Exceptions by class: what a `raise` raises, what a handler catches, and the term after it is caught."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _built_in(name: str) -> frozenset[str]:
 
 
 def caught_by(frame: Frame, kind: Expr | None) -> frozenset[str] | None:
-    """The names of the classes that a handler catches; None if it catches all, or what it catches is not known."""
+    """The names of the classes that a handler catches; None if it catches all or is not known."""
     if kind is None:
         return None
     found: set[str] = set()
@@ -64,7 +64,7 @@ def caught_by(frame: Frame, kind: Expr | None) -> frozenset[str] | None:
 
 
 def handled(term: Term, handlers: Sequence[Handler], after: Term = ()) -> Term:
-    """The body of a `try`, where what it raises itself leads to the first handler that catches it, and `after` it its `else`."""
+    """The body of a `try`, with each `raise` replaced by the first handler that catches it; `after` is its `else`."""
     if not any(_handler_of(item, handlers) is not None for item in walk(term)):
         return (*term, *after)
     #: An `else` has no handlers.
@@ -92,7 +92,7 @@ def _uncaught(item: Item, handlers: Sequence[Handler]) -> Item:
 
 
 def _handler_of(item: Item, handlers: Sequence[Handler]) -> Term | None:
-    """What the handler does that catches an exception; None for other items, and where none does."""
+    """The term of the handler that catches an item's exception; None for other items, and if no handler does."""
     if not isinstance(item, Leave) or item.kind != "raise":
         return None
     for names, term in handlers:

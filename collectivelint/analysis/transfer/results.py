@@ -1,4 +1,4 @@
-"""What a function returns: its results on several ways, as one value."""
+"""Function results: the values returned on several paths, as one value."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def returned(frame: Frame, value: Value, span: Span) -> None:
-    """`return value` at a span: what the function returns by then."""
+    """`return value` at a span: join the value to the function's result."""
     facts, value = frame.facts, result(frame, value)
     facts.return_arm = deciding_arm(frame, value)
     if frame.single_rank:
@@ -33,7 +33,7 @@ def returned(frame: Frame, value: Value, span: Span) -> None:
 
 
 def result(frame: Frame, value: Value) -> Value:
-    """A value as it is returned here."""
+    """The value as callers see it."""
     if value.constant is True and frame.conditions and is_sharding_test(frame.conditions[-1]):
         # `if isinstance(model, FSDP): return True`: the condition in other words.
         return Value(frame.conditions[-1])
@@ -41,7 +41,7 @@ def result(frame: Frame, value: Value) -> Value:
 
 
 def deciding_arm(frame: Frame, value: Value) -> tuple[Guard, Value] | None:
-    """The condition that differs between ranks and decides that a value is returned here, or what was returned before."""
+    """The condition, different between ranks, that decides between this returned value and the earlier ones."""
     if not frame.guards:
         return frame.facts.return_arm
     arm, before = frame.guards[-1], frame.facts.return_arm
@@ -52,7 +52,7 @@ def deciding_arm(frame: Frame, value: Value) -> tuple[Guard, Value] | None:
 
 
 def either(one: Value, other: Value, fresh: Symbol, guard: Value | None, where: Cause) -> Value:
-    """The result of a function that returns either: `return 0` beside `return get_rank()` is still a rank."""
+    """The join of two returned values: `return 0` beside `return get_rank()` is still a rank."""
     if one.reference.kind == "rank" or other.reference.kind == "rank":
         rank, rest = (one, other) if one.reference.kind == "rank" else (other, one)
         if rest.constant is not UNKNOWN:

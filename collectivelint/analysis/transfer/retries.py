@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def is_retry(frame: Frame, statement: Exit) -> bool:
-    """Whether a handler returns what its function gives when it is called again."""
+    """Whether a handler returns the result of calling its own function again."""
     match statement:
         case Exit(kind="return", value=Call(function=Name() | Attribute() as function)):
             if not any(guard.symbol.kind == "caught" for guard, _ in frame.guards):
@@ -28,10 +28,10 @@ def is_retry(frame: Frame, statement: Exit) -> bool:
 
 
 def settled_retries(term: Term) -> Term:
-    """The term of a function where a retry ends like an error that is passed on: the call it makes is judged by itself.
+    """The term with each retry treated like a re-raised error: the call that it makes is judged by itself.
 
-    One before which collectives have run for sure remains a return: the call repeats those, and the other ranks do not. A pass
-    of a wrapped model that is rarely one is not for sure.
+    A retry after collectives that certainly ran stays a return: its call repeats them, and the other ranks do not. A
+    pass of a wrapped model that rarely runs collectives is not certain.
     """
     repeating: set[int] = set()
     pending = [(term, False)]

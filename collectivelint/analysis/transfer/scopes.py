@@ -53,12 +53,12 @@ class Collecting:
         return self.items
 
     def __exit__(self, *_: object) -> None:
-        """Emit into the items of before again."""
+        """Restore the previous items."""
         self._frame.out = self._outer
 
 
 class Arm:
-    """Code that runs on some ways only: it has `items` of its own, and `variables` that the frame has not afterwards.
+    """Code that runs on some paths only: it has `items` of its own, and `variables` that the frame drops afterwards.
 
     It begins with the variables of the frame, or with a copy of those that are given.
     """
@@ -80,7 +80,7 @@ class Arm:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Keep the variables as the arm leaves them; the frame has those of before."""
+        """Keep the variables at the end of the arm; restore those of the frame."""
         frame = self._frame
         self.variables = frame.variables
         frame.variables, frame.out = self._after, self._outer
@@ -107,24 +107,24 @@ class Asked:
 
 
 class Assuming:
-    """What is evaluated inside is evaluated where a condition holds: some variables are equal on all ranks there."""
+    """What is evaluated inside is evaluated where a condition is true: some variables are equal on all ranks there."""
 
     __slots__ = ("_condition", "_frame", "_narrowed")
 
     def __init__(self, frame: Scoped, condition: Symbol) -> None:
-        """Nothing changes for variables that the condition says nothing of."""
+        """`condition` is the one that is true inside; variables that it does not mention are unchanged."""
         self._frame = frame
         self._condition = condition
 
     def __enter__(self) -> None:
-        """Narrow the variables that the condition speaks of."""
+        """Narrow the variables that the condition mentions."""
         variables = self._frame.variables
         self._narrowed = {name: (variables[name], value) for name, value in equal(variables, self._condition)}
         for name, (_, value) in self._narrowed.items():
             variables[name] = value
 
     def __exit__(self, *_: object) -> None:
-        """Give back what has not been assigned meanwhile."""
+        """Restore the variables that have not been reassigned inside."""
         variables = self._frame.variables
         for name, (before, value) in self._narrowed.items():
             if variables.get(name) is value:
@@ -132,7 +132,7 @@ class Assuming:
 
 
 class Discarding:
-    """What is evaluated inside has been evaluated before: items and calls of the catalogue are not kept again."""
+    """Evaluate again what has been evaluated before: items and catalogue calls are not recorded twice."""
 
     __slots__ = ("_calls", "_frame", "_outer")
 
@@ -148,7 +148,7 @@ class Discarding:
         frame.facts.calls_at = {}
 
     def __exit__(self, *_: object) -> None:
-        """Have the items and calls of before again."""
+        """Restore the previous items and calls."""
         self._frame.out, self._frame.facts.calls_at = self._outer, self._calls
 
 
@@ -174,16 +174,16 @@ class Under:
 
 
 class Deciding:
-    """Inside an arm the frame knows what its condition says of the job.
+    """Inside an arm, the frame knows what its condition says about the job.
 
-    `distributed`: whether there are other ranks; None where the condition does not say so. `worlds`: the forms of the groups
-    that are the default group here.
+    `distributed`: whether there are other ranks; None where the condition does not say so. `worlds`: the symbols of the
+    groups that are the default group here.
     """
 
     __slots__ = ("_distributed", "_frame", "_worlds")
 
     def __init__(self, frame: Scoped, worlds: AbstractSet[Symbol], *, distributed: bool | None) -> None:
-        """Nothing is known inside yet."""
+        """`distributed` and `worlds` as in the class."""
         self._frame, self._distributed = frame, distributed
         self._worlds = worlds - frame.worlds
 
@@ -208,7 +208,7 @@ class Turn:
     __slots__ = ("_frame", "_over")
 
     def __init__(self, frame: Scoped, over: Symbol) -> None:
-        """`over` is the form of what the loop runs over."""
+        """`over` is the symbol of the iterable."""
         self._frame, self._over = frame, over
 
     def __enter__(self) -> None:
@@ -226,7 +226,7 @@ class Catching:
     __slots__ = ("_frame", "_swallows")
 
     def __init__(self, frame: Scoped, *, swallows: bool) -> None:
-        """Count it only where exceptions are swallowed."""
+        """Only bodies whose exceptions are swallowed are counted."""
         self._frame, self._swallows = frame, swallows
 
     def __enter__(self) -> None:
@@ -239,12 +239,12 @@ class Catching:
 
 
 class Within:
-    """The body of a `with` statement whose managers, with those around it, have these names."""
+    """The body of a `with` statement; `modes` are the names of its context managers and of those around it."""
 
     __slots__ = ("_before", "_frame", "_modes")
 
     def __init__(self, frame: Scoped, modes: frozenset[str]) -> None:
-        """`modes` are the names."""
+        """`modes` are the names of the context managers."""
         self._frame = frame
         self._modes = modes
         self._before: frozenset[str] = modes
@@ -254,7 +254,7 @@ class Within:
         self._before, self._frame.modes = self._frame.modes, self._modes
 
     def __exit__(self, *_: object) -> None:
-        """Restore those around."""
+        """Restore the previous names."""
         self._frame.modes = self._before
 
 
@@ -268,9 +268,9 @@ class Unused:
         self._frame, self._expr = frame, expr
 
     def __enter__(self) -> None:
-        """Begin with it."""
+        """Set it as the frame's unused expression."""
         self._before, self._frame.dropped = self._frame.dropped, self._expr
 
     def __exit__(self, *_: object) -> None:
-        """It has been evaluated."""
+        """Restore the previous unused expression."""
         self._frame.dropped = self._before

@@ -41,10 +41,10 @@ class Context(Protocol):
         """A function, for its parameters, decorators and annotation."""
 
     def is_recursive(self, target: Target) -> bool:
-        """Whether a function calls the one that is being interpreted in turn."""
+        """Whether a call of the function is recursive: its interpretation is in progress."""
 
     def annotation(self, target: Target) -> Annotation | None:
-        """What a comment or the configuration says of a function or a variable."""
+        """The annotation of a function or a variable, from a comment or the configuration."""
 
     def attribute(self, owner: Target, name: str) -> Value | None:
         """What the methods of a class assign to `self.name`."""
@@ -59,40 +59,38 @@ class Context(Protocol):
         """The methods of a class, without its bases, that assign `self.name`."""
 
     def changed_in(self, path: str) -> frozenset[str]:
-        """What functions of a file set on other objects than their own: see `changed_by`."""
+        """The attributes that functions of a file set on objects other than their own: see `changed_by`."""
 
     def recorded_in(self, path: str) -> Mapping[str, Span]:
-        """The variables of a file that its functions make entries of for names: see `recorded_names`."""
+        """The variables of a file in which its functions record names: see `recorded_names`."""
 
     def handled(self, owner: Target, name: str) -> Cause | None:
         """Where a signal handler sets `self.name`."""
 
     def shared_out(self, owner: Target) -> Cause | None:
-        """Where a model of this class makes a parameter of one rank's share of a size."""
+        """Where a model of this class creates a parameter with the size of one rank's share."""
 
     def other_uses(self, path: str, qualname: str) -> frozenset[str]:
-        """The names that a function uses as no process group can be used."""
+        """The names that a function uses in ways that no process group allows."""
 
     def calls_in(self, path: str, name: str) -> Sequence[tuple[Function, Call]]:
-        """The calls of anything of this name in one file, with the function that each stands in."""
+        """The calls of any function of this name in one file, each with its function."""
 
 
 class Frame:
-    """One function while it is interpreted: `out` is the term of the block at hand, `statement` where it has come to.
+    """One function during its interpretation: `out` is the term of the current block, `statement` the current one.
 
-    Items are added by `emit` and `extend`; what is set for a part of the function only is set by a scope (see `scopes`).
-
-    `guards` are the conditions around it that differ between ranks, with the values they have, `left` those on which some have
-    left the block at hand; `turns` what the loops
-    around it run over; `catching` counts the `try` blocks around it that swallow exceptions; `dropped` is the expression
-    whose result is not used; `branches` counts the conditions around it, `single_rank` those that say there are no other
-    ranks; `worlds` are the symbols of groups that are the default group here; `is_partial` says that some ranks have left by
-    now, `group_destroyed` that the default group has been: there are no others any more.
-    `retries` counts the handlers that call the function again, `last_use` the meetings before the last use of a path;
-    `awaited` has the groups of collectives that are under way, `looked` has the paths that it looks for, with the folders they lie in;
-    `conditions` are the conditions that are true here, `asked` those of expressions and of loops that are; `either` has what a path is
-    after a branch; `made` has the constructor of each object that is made here, with
-    what stands for its parameters.
+    Items are added by `emit` and `extend`; state that applies to a part of the function is set by a scope (see
+    `scopes`). Conditions: `guards` are those around it that differ between ranks, with their values; `left` those on
+    which some ranks have left the current block; `conditions` those that are true here, `asked` those of expressions
+    and loops that are. Loops and blocks: `turns` are the iterables of the loops around it; `catching` counts the `try`
+    blocks around it that swallow exceptions; `branches` counts the conditions around it, `single_rank` those that say
+    there are no other ranks; `retries` counts the handlers that call the function again. Groups: `worlds` are the
+    symbols of groups that are the default group here; `is_partial`: some ranks have left by now; `group_destroyed`: the
+    default group has been destroyed; `awaited` has the groups of collectives in progress. Paths: `looked` has the paths
+    that it looks up, with their folders; `either` the possible paths after a branch; `last_use` the number of meetings
+    before the last use of a path. `dropped` is the expression whose result is not used; `made` has the constructor of
+    each object made here, with the symbols for its parameters.
     """
 
     __slots__ = (
@@ -182,7 +180,7 @@ class Frame:
         return Collecting(self)
 
     def fails(self, cause: Cause, *, own: bool = True) -> None:
-        """Something happens here, or with `own` False in a callee, that may fail on this rank alone."""
+        """Record that this, or with `own` False a callee, may fail on a single rank."""
         if self.catching:
             self.emit(Fails(cause))
         elif own and self.facts.fallible is None:
@@ -190,7 +188,7 @@ class Frame:
             self.facts.fallible = cause
 
     def note(self, kind: NoteKind, span: Span, causes: tuple[Cause, ...], *exprs: Expr, callee: str = "") -> None:
-        """Keep something for the rules."""
+        """Record a note for the rules."""
         found = Note(kind, self.function, span, self.statement, causes, exprs, callee, self.alone_here)
         note(self.facts, found)
 
@@ -205,17 +203,17 @@ class Frame:
         return self.function.path
 
     def cause(self, kind: str, span: Span) -> Cause:
-        """A cause that stands in this function."""
+        """A cause of this kind in the file of this function."""
         return Cause(kind, self.path, span)  # type: ignore[arg-type]
 
     def fresh(self, what: str, span: Span) -> Symbol:
-        """The symbol of a value nothing is known about: equal only to itself."""
+        """A new symbol for an unknown value: equal only to itself."""
         return place(what, *self.position(span))
 
     def position(self, span: Span) -> tuple[str, str, int, int]:
-        """Where a span of this function begins: file, function, line from where that begins, column.
+        """The start of a span in this function: file, function, line relative to the function, column.
 
-        Lines of the file would make other symbols of all that stands below a line that is added.
+        Absolute lines would change the symbols of everything below a line that is inserted.
         """
         function = self.function
         return function.path, function.qualname, max(span.line - function.first_line, -1), span.column

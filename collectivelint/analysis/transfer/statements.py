@@ -146,7 +146,7 @@ def _define(frame: Frame, name: str, qualname: str) -> None:
 
 
 def _register(frame: Frame, decorator: Expr, function: Expr) -> None:
-    """`@atexit.register` above a function registers it."""
+    """Run the registration of a decorator such as `@atexit.register`."""
     target = None if isinstance(decorator, Call) else _quietly(frame, decorator).reference.target
     api = None if target is None else frame.context.catalog.apis.get(target.name)
     if api is not None and api.category == "registration":
@@ -254,7 +254,7 @@ def _branch(frame: Frame, statement: Branch) -> None:
 
 
 def _refuses(body: Block) -> bool:
-    """`if os.path.isfile(folder): log.error(...); return`: a check of what was asked for, an exception in other words."""
+    """`if os.path.isfile(folder): log.error(...); return`: a refusal of the request, equivalent to an exception."""
     match body:
         case (Evaluate(value=Call(function=Attribute(name=("error" | "critical")))), Exit(kind="return", value=value)):
             return value is None or isinstance(value, Constant)

@@ -1,4 +1,4 @@
-"""What runs around a function or a block: decorators, and generators that manage a `with` statement."""
+"""Code around a function or a block: decorators, and generators used as context managers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _has_yield(term: Term) -> bool:
 
 
 def decorators(frame: Frame) -> list[Value]:
-    """What the decorators of a function are, the last one first: that is the innermost."""
+    """The values of a function's decorators, innermost (last) first."""
     found = []
     for decorator in reversed(frame.function.decorators):
         if (plain(decorator) or "").rpartition(".")[2] not in ("staticmethod", "classmethod", "property"):
@@ -58,7 +58,7 @@ def decorators(frame: Frame) -> list[Value]:
 
 
 def run_by_some(frame: Frame, values: Iterable[Value]) -> bool:
-    """Whether some decorator lets only some ranks run what it decorates."""
+    """Whether some decorator runs the function on some ranks only."""
     return any(_of_library(frame, value) is not None or _lets_some_in(frame, value) for value in values)
 
 
@@ -86,14 +86,14 @@ def decorated(frame: Frame, values: Iterable[Value], term: Term) -> Term:
 
 
 def _of_library(frame: Frame, value: Value) -> Api | None:
-    """The decorator of a library that runs what it decorates on one rank; None for all others."""
+    """The library decorator that runs its function on one rank; None for all others."""
     target = value.reference.target
     api = frame.context.catalog.apis.get(target.name) if target is not None and target.kind == "external" else None
     return api if api is not None and api.category == "decorator" else None
 
 
 def _wrapper(frame: Frame, value: Value) -> tuple[FunctionFacts, str] | None:
-    """What a decorator of the program puts around a function, and the name that it has for that."""
+    """The wrapper function that a decorator of the program returns, and its name for the decorated function."""
     target = value.reference.target
     facts = frame.context.facts(target) if target is not None and target.kind == "function" else None
     if facts is None or facts.returns is None or facts.returns.reference.target is None or not facts.function.params:
@@ -122,7 +122,7 @@ def _wrapped(frame: Frame, value: Value, term: Term) -> Term:
 
 
 def _judged_here(term: Term, wrapped: frozenset[int]) -> Term:
-    """The conditions of a wrapper are those of what it wraps, whose items are `wrapped`: it has no collectives itself."""
+    """A wrapper's conditions, to be judged in the function it wraps, whose items are `wrapped`."""
 
     def is_own(item: Item) -> bool:
         return id(item) not in wrapped
@@ -136,5 +136,5 @@ def _judged_here(term: Term, wrapped: frozenset[int]) -> Term:
 
 
 def _calls(term: Term, parameter: str) -> bool:
-    """Whether a decorator's wrapper calls what it decorates."""
+    """Whether a decorator's wrapper calls the decorated function."""
     return any(isinstance(item, Deferred) and item.parameter == parameter and not item.method for item in walk(term))
