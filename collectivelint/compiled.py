@@ -1,7 +1,7 @@
-"""The modules that a compiled wheel has as machine code too, and whether this installation is one.
+"""The modules that a compiled wheel also contains as machine code, and whether this installation has them.
 
-`setup.py` compiles them with mypyc where COLLECTIVELINT_COMPILE is 1; a pure wheel runs the same source. What such a
-module must not contain is listed in the architecture page of the documentation.
+`setup.py` compiles them with mypyc if COLLECTIVELINT_COMPILE is 1; a pure wheel runs the same source. What such a
+module must not contain is listed on the architecture page of the documentation.
 """
 
 from __future__ import annotations
@@ -164,6 +164,6 @@ MODULES: Final = (
 
 
 def is_compiled() -> bool:
-    """Whether machine code of these modules is what is imported."""
+    """Whether the imported modules are machine code."""
     found = find_spec(MODULES[0])
     return found is not None and not (found.origin or "").endswith(".py")

@@ -1,4 +1,4 @@
-"""Analysing some files of a program in this process: facts of functions are kept from one call to the next."""
+"""Analyses some files of a program in this process; the facts of functions are kept between calls."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Analyser:
-    """The analysis of one program, and the rules that are run over it."""
+    """The analysis of one program, and the rules that run over it."""
 
     def __init__(
         self,
@@ -25,11 +25,11 @@ class Analyser:
         rules: RuleRunner,
         files: SourceFiles,
     ) -> None:
-        """Nothing is analysed before `analyse` is called, and the analysis is not imported."""
+        """Nothing is analysed, and the analysis is not imported, before `analyse` is called."""
         self._opened, self._rules, self._files = opened, rules, files
 
     def analyse(self, paths: Sequence[str], making: Sequence[Making]) -> Shard:
-        """The findings of these files; `making` is where the program makes groups."""
+        """The findings of these files; `making` says where the program creates groups."""
         indexes, view = self._opened.indexes, self._opened.view
         readable = [path for path in paths if indexes[path].problem is None]
         analysis = self._opened.analysed().about(readable)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def render(document: Document) -> str:
-    """A project without findings has one test, which passes: some readers take a report without tests for a failure."""
+    """A project without findings has one passing test: some readers take a report without tests for a failure."""
     result = document.result
     count = len(result.findings)
     root = ET.Element("testsuites", name="collectivelint", tests=str(count or 1), failures=str(count), errors="0")
@@ -56,5 +56,5 @@ def _suite(root: ET.Element, path: str, findings: list[Finding], sources: Source
 
 
 def _legal(text: str) -> str:
-    """With the characters that XML 1.0 cannot hold as escapes; source and file names may have any."""
+    """The text with characters that XML 1.0 does not allow as escapes; source and file names may contain any."""
     return printable(text).replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
