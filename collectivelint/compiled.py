@@ -1,7 +1,7 @@
-"""The modules that a compiled wheel also contains as machine code, and whether this installation has them.
+"""The modules that a compiled wheel has as machine code too, and whether this installation is one.
 
-`setup.py` compiles them with mypyc if COLLECTIVELINT_COMPILE is 1; a pure wheel runs the same source. What such a
-module must not contain is listed on the architecture page of the documentation.
+`setup.py` compiles them with mypyc where COLLECTIVELINT_COMPILE is 1; a pure wheel runs the same source. What such a
+module must not contain is listed in the architecture page of the documentation.
 """
 
 from __future__ import annotations

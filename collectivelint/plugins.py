@@ -128,7 +128,7 @@ def checked(reports: Iterator[object]) -> Iterator[Report]:
 
 
 def fingerprint() -> Iterator[str]:
-    """Texts that change when a plugin is installed, removed, or modified; nothing is imported."""
+    """Texts that change when a plugin is installed, removed, or changed on the disk; nothing is imported."""
     for entry in _entries():
         yield f"{entry.name} {entry.value} {_distribution(entry)}"
         for file in sorted(_files(entry.module)):

@@ -1,4 +1,4 @@
-"""Makes untrusted text safe for a terminal: source lines, file names, names in a trace or a checkpoint."""
+"""Text that others wrote, made safe for a terminal: source lines, file names, names in a trace or a checkpoint."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The same for text that must stay on one line, such as a file name: line feeds and tabs are escaped too."""
+    """The same for what must stay on its line, as a file name: line feeds and tabs are shown too."""
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")

@@ -68,14 +68,14 @@ class Report:
         confidence: Confidence = Confidence.HIGH,
         api: str = "",
     ) -> Report:
-        """A report about a call, or something else that the analysis recorded with a position."""
+        """A report about a call, or something else that the analysis recorded with its place."""
         function = site.function
         place = (function.path, site.span, site.statement, function.qualname)
         return cls(*place, message, severity, trail, help, fix, confidence=confidence, api=api)
 
 
 class Site(Protocol):
-    """Something that the analysis recorded, with its position."""
+    """Something that the analysis recorded, with its place."""
 
     @property
     def function(self) -> Function:

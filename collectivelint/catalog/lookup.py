@@ -38,7 +38,7 @@ def shipped() -> list[tuple[str, str]]:
 
 
 def entries(files: Iterable[tuple[str, str]]) -> Iterator[Entry]:
-    """All rows of the files that are well formed."""
+    """All rows of files that are well formed."""
     for where, text in files:
         data = toml_text.parse(where, text)
         places = Places(where, text)

@@ -105,7 +105,7 @@ def _is_owned(name: str) -> bool:
 
 
 def parse(files: Iterable[tuple[str, str]]) -> Catalog:
-    """Join catalogue files, given as (name, text); raise CatalogError with all errors in them."""
+    """Join catalogue files, given as (name, text); raise CatalogError with all that is wrong with them."""
     problems: list[str] = []
     apis: dict[str, Api] = {}
     environment: dict[str, str] = {}

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Baselines:
-    """The baselines of one run: the one given on the command line, or for each file the one its configuration names."""
+    """The baselines of one run: the one that was named, or for each file the one that its configuration names."""
 
     def __init__(self, linter: Linter, targets: Sequence[Path], named: Path | None) -> None:
         """`named` is the baseline given on the command line; it applies to all files."""

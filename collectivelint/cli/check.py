@@ -272,7 +272,7 @@ _NOT_COMPARED: Final = tuple(name for name in _NOT_WATCHED if name not in ("show
 
 
 def _refuse_beside(why: str, names: Sequence[str], options: dict[str, Any]) -> None:
-    """Raise UsageError, beginning with `why`, for the first of these options that was given."""
+    """Raise UsageError for the first of these options that was given."""
     wrong = next((name for name in names if options[name] not in (False, None)), None)
     if wrong is not None:
         what = "-" if options[wrong] == Path("-") else f"--{wrong.replace('_', '-')}"

@@ -1,4 +1,4 @@
-"""What git knows about a change: its merge base, the files of that commit, and the files that were renamed."""
+"""What git knows of a change: its merge base, the files of that commit, and which files it has renamed."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class Repository:
                 (folder / path).symlink_to(os.path.relpath(target, (folder / path).parent))
 
     def _contents(self, blobs: Sequence[str]) -> list[bytes]:
-        """The contents of blobs, without the filters that a checkout would apply."""
+        """The contents of blobs, without the filters that a checkout runs."""
         data = _git(self.top, "cat-file", "--batch", given="".join(f"{blob}\n" for blob in blobs).encode())
         found: list[bytes] = []
         at = 0

@@ -206,7 +206,7 @@ def _name_unreadable(result: Result, linter: Linter) -> bool:
 
 
 def _show(result: Result, linter: Linter, options: dict[str, Any], fixed: int) -> bool:
-    """Print the findings, or write them to a file; returns whether that failed."""
+    """Print the findings, or write them to a file; whether that failed."""
     file: Path | None = options["output_file"]
     if options["statistics"]:
         from ..report.statistics import table

@@ -42,7 +42,7 @@ _Shown: TypeAlias = "tuple[str, str, Location, Location, str]"
 
 
 class Publisher:
-    """Turns reports into findings, using the settings and comments of the files that they are about."""
+    """Turns reports into findings, under the settings and the comments of the files that they are about."""
 
     def __init__(self, resolver: Resolver, files: SourceFiles, comments: Comments) -> None:
         """`resolver` finds the settings of a file; `files` have the texts and `comments` what is silenced in them."""
@@ -157,7 +157,7 @@ def published(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def apart(findings: Iterable[Finding], least: Callable[[Finding], Confidence]) -> tuple[list[Finding], list[Finding]]:
-    """The findings to show, and those below the confidence that `least` requires for each; both in order."""
+    """The findings to show, and those below the confidence that `least` gives for each; both in order."""
     every = list(_surest(findings))
     shown = published(finding for finding in every if finding.confidence >= least(finding))
     known, roots = {_shown(finding) for finding in shown}, {finding.root for finding in shown if finding.root}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class FixError(Exception):
-    """A file that was left unchanged; the message says why."""
+    """A file that was left as it is; the message says why."""
 
 
 def select(findings: Iterable[Finding], *, unsafe: bool) -> list[Finding]:

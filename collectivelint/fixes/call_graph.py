@@ -1,4 +1,4 @@
-"""The functions that lead to a collective on the default group, and which of them can take a new parameter."""
+"""The functions of a program that lead to a collective on the default group, and which of them can get a parameter."""
 
 from __future__ import annotations
 

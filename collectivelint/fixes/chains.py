@@ -49,7 +49,7 @@ class Plan:
 
 
 class Chains:
-    """The functions between groups and the collectives without a `group` argument, over a whole program."""
+    """The functions between groups and the collectives without one, over a whole program."""
 
     def __init__(
         self,

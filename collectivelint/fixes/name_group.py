@@ -170,7 +170,7 @@ def _peers(analysis: Analysis, context: FixContext, call: ApiCall) -> Iterator[A
 def _naming(
     context: FixContext, analysis: Analysis, call: ApiCall, expression: str
 ) -> tuple[str, tuple[Edit, ...]] | None:
-    """The edits that pass the group to a call, and a message if they do more than that."""
+    """The edits that name the group in a call, and a message where they do more than that."""
     import libcst as cst
 
     from .arguments import argument, with_keyword

@@ -51,7 +51,7 @@ def changed(call: ApiCall) -> Changed:
 
 
 class Related:
-    """The calls of one function that move to another group, and the names that hold their data."""
+    """The calls of one function that change their group, and the names that hold their data."""
 
     def __init__(
         self, analysis: Analysis, source: Source, scope: Scope, calls: tuple[Changed, ...], passed: frozenset[str]

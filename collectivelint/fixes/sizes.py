@@ -109,7 +109,7 @@ class Sizes:
                 yield name
 
     def within(self, value: ast.expr) -> Iterator[ast.expr]:
-        """The known sizes that a value is computed from, directly or through other names."""
+        """The known sizes that a value is computed from, through other names."""
         for part in ast.walk(value):
             if isinstance(part, ast.expr) and part in self.known:
                 yield part

@@ -93,7 +93,7 @@ class Scope:
             node = outer
 
     def targets_of(self, node: ast.AST) -> Iterator[ast.expr]:
-        """The targets that the result of a call is assigned to."""
+        """What the result of a call is assigned to."""
         for targets, value in self.assignments:
             if any(part is node for part in ast.walk(value)):
                 yield from targets

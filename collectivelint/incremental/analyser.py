@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Analyser:
-    """The analysis of one program, and the rules that run over it."""
+    """The analysis of one program, and the rules that are run over it."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class Analyser:
         self._opened, self._rules, self._files = opened, rules, files
 
     def analyse(self, paths: Sequence[str], making: Sequence[Making]) -> Shard:
-        """The findings of these files; `making` says where the program creates groups."""
+        """The findings of these files; `making` is where the program makes groups."""
         indexes, view = self._opened.indexes, self._opened.view
         readable = [path for path in paths if indexes[path].problem is None]
         analysis = self._opened.analysed().about(readable)

@@ -126,7 +126,7 @@ def shape_of(data: Any) -> Shape:
 
 
 def places_of(data: Any) -> list[list[Any]]:
-    """Where a file creates groups."""
+    """Where a file makes groups."""
     kinds = [str, int, int, int, int, bool, str]
     if not isinstance(data, list) or any([type(part) for part in item] != kinds for item in data):
         raise TypeError

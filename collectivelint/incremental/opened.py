@@ -55,7 +55,7 @@ class Opened:
         return {} if self._is_left(path) else self.loader.lower(path)
 
     def _is_left(self, path: str) -> bool:
-        """Whether it is a file of an installed package and the time limit for following those is used up."""
+        """Whether it is a file of an installed package, and the time for those is used up."""
         followed = self.project.followed
         return followed is not None and path in self._followed and followed.is_late
 
@@ -74,7 +74,7 @@ class Opened:
         return self.view.bases(self._own())
 
     def analysed(self) -> Analysis:
-        """The analysis of the program; known facts are kept."""
+        """The analysis of the program; facts that are known are kept."""
         from ..analysis.program import Analysis
 
         if self.analysis is None:

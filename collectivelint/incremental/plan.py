@@ -171,7 +171,7 @@ class CacheView:
         return self._asked
 
     def watched(self, path: str) -> Iterable[str]:
-        """The facts of a file that other files have read before; their digests are compared."""
+        """The facts of a file that others have read before: their digests are compared."""
         return self._spread.watched(path) if self._spread is not None and not self.full_run else ()
 
     def following(self, shard: Shard) -> list[str]:
@@ -199,7 +199,7 @@ class CacheView:
         return summary_of(self._made) != before
 
     def making(self, program: Program) -> list[Making]:
-        """Where the program creates sub-groups."""
+        """Where the program makes sub-groups."""
         if self._made is None:
             if self._store is not None and not self.full_run:
                 self._made = {
@@ -230,7 +230,7 @@ class CacheView:
         return made_in(program, self._catalog, path)
 
     def made_in(self, program: Program, paths: Sequence[str]) -> dict[str, list[Making]]:
-        """Where these files create groups."""
+        """Where these files make groups."""
         return {path: made for path in paths if (made := self._made_by(program, path))}
 
     def merge(self, made: Sequence[dict[str, list[Making]]]) -> None:
@@ -250,7 +250,7 @@ class CacheView:
         return known if known is not None and known.hold(self._changed, code, commands) else Answers(commands=commands)
 
     def save(self, shard: Shard, stale: Sequence[str], indexes: Indexes, answers: Answers) -> None:
-        """Write the rows of the stale files, and answers, to the cache unless there was an internal error."""
+        """Write what was found about the stale files, and answers, to the cache unless there was an internal error."""
         lasting = answers.lasting
         if self._store is None or shard.errors or not (stale or lasting != self._store.answers()):
             return

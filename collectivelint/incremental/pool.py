@@ -1,4 +1,4 @@
-"""Worker processes for one run. Each keeps the files it has read, so that every file is parsed and lowered once."""
+"""Several processes for one run. Each keeps what it has read, so that every file is parsed and lowered once."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def parts(statement: Statement) -> list[Expr]:
 
 
 def children(expr: Expr) -> tuple[Expr, ...]:
-    """The direct subexpressions in evaluation order; a lambda's body is not one."""
+    """The direct parts of an expression, in evaluation order; a lambda's body is not one."""
     if isinstance(expr, (Name, Constant)):
         return ()
     if isinstance(expr, Attribute):

@@ -1,4 +1,4 @@
-"""One cheap pass per file: the names it imports, and the functions and classes it defines. Pure data."""
+"""One cheap pass per file: which names it imports, which functions and classes it defines. Pure data."""
 
 from __future__ import annotations
 

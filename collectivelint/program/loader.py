@@ -1,4 +1,4 @@
-"""From the text of a file to its index and lowered functions; each file is parsed once for both."""
+"""From the text of a file to its index and its lowered functions: each file is parsed once for both."""
 
 from __future__ import annotations
 

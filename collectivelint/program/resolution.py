@@ -32,7 +32,7 @@ class Resolution(Generic[_Answer]):
         self._asked: dict[str, dict[str, set[str]]] = {}
 
     def known(self, file: str, name: str) -> _Answer | None:
-        """The answer that was found meanwhile, or is assumed for a name whose resolution has begun."""
+        """The answer that was found on the way, or is assumed for a name whose resolution has begun."""
         found = self._provisional.get((file, name))
         if found is None:
             return None

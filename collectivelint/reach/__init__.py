@@ -1,1 +1,1 @@
-"""Which programs run a function, and on how many ranks, derived from calls and references in the files of a tree."""
+"""Which programs run a function, and on how many ranks, by the calls and references that the files of a tree have."""

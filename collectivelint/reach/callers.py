@@ -1,4 +1,4 @@
-"""The references to a function from all files of a program; only files whose text contains its name are read."""
+"""The references to a function from all files of a program; only files whose text has its name in them are read."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _COMMON: Final = frozenset(name for kind in (dict, list, set, str, bytes, tuple,
 
 
 class Callers:
-    """Finds references, and caches those of each file that was read."""
+    """Finds references, and keeps those of each file that was read."""
 
     def __init__(
         self, program: Program, texts: Texts, openness: Openness, libraries: Libraries, imports: ImportReach
@@ -202,7 +202,7 @@ class Callers:
         return not use.name.startswith(".") and name not in _COMMON and self._is_unique(name)
 
     def _is_unique(self, name: str) -> bool:
-        """Whether exactly one class has a method of this name."""
+        """Whether one class alone has a method of this name."""
         own = f".{name}"
         defining = [
             function
@@ -217,7 +217,7 @@ class Callers:
         return resolve(self._program, use.function, use.upto(name)) == class_
 
     def _may_mean(self, use: Reference, name: str, owner: Target) -> bool:
-        """Whether a reference may refer to a method of a class: not if it is known to be something else."""
+        """Whether a reference may be to a method of a class: not where it is known to be something else."""
         if use.last != name:
             return False
         if "." not in use.name:

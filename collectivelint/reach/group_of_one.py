@@ -36,7 +36,7 @@ def is_group_of_one(function: Function, module: Function | None = None) -> bool:
 
 
 def _size(call: Call) -> Expr | None:
-    """The world size that a call passes, or None."""
+    """The size that a call gives, or None."""
     return next((value for name, value in call.keywords if name == "world_size"), None)
 
 

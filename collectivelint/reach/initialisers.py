@@ -1,4 +1,4 @@
-"""The calls that create a process group in the files of a program, and the functions from which they may be reached."""
+"""What makes a process group in the files of a program, and the functions from which it may be reached."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DYNAMIC: Final = ("exec", "import_module", "__import__", "run_path", "run_modul
 
 
 class Initialisers:
-    """Follows references from what creates a group back to the functions of an entry point."""
+    """Follows the references to what makes a group back to the functions of an entry point."""
 
     def __init__(self, program: Program, catalog: Catalog, callers: Callers) -> None:
         """Nothing is read before it is asked for."""

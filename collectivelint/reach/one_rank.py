@@ -137,7 +137,7 @@ class OneRank:
         return inner is not None and self.runs(inner, passed.slot)
 
     def runs(self, function: Function, slot: int | str) -> bool:
-        """Whether a function calls the parameter at a position, or with a name, on one rank only."""
+        """Whether a function calls the parameter at a position, or of a name, on one rank only."""
         names = [parameter.name for parameter in function.params if parameter.kind in ("positional", "keyword")]
         if isinstance(slot, int):
             slot += function.owner is not None and names[:1] == ["self"]

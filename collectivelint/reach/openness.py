@@ -71,7 +71,7 @@ class Openness:
         return any(index is not None and not {"type", "ABCMeta", "EnumMeta"}.isdisjoint(index.bases) for index in found)
 
     def is_hidden(self, name: str, inside: frozenset[str] | None) -> bool:
-        """Whether a name may be used without a reference: in a string, or in a file that cannot be read."""
+        """Whether a name may be used where no reference shows it: in a string, or in a file that cannot be read."""
         files = [path for path in self._texts.files(name) if inside is None or path in inside]
         if any(self._program.indexes[path].problem is not None for path in files):
             return True
@@ -126,7 +126,7 @@ class Openness:
     # -------------------------------------------------------------------------------------------------- frameworks
 
     def _is_called_outside(self, owner: Target, name: str) -> bool:
-        """Whether a class or a subclass has a base outside of the program that may call a method of this name."""
+        """Whether a class, or one below it, has a base outside of the program that may call a method of this name."""
         for class_ in (owner, *self._program.subclasses(owner)):
             for above in self._program.bases(class_):
                 index = self._program.class_index(above)

@@ -1,4 +1,4 @@
-"""The references of a file: the names its functions use, under which conditions, and passed to which calls."""
+"""The references of a file: which names its functions use, under which conditions, and passed to which calls."""
 
 from __future__ import annotations
 

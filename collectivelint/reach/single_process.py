@@ -149,7 +149,7 @@ class SingleProcess:
         return found
 
     def _is_distributed(self, target: Target) -> bool:
-        """Whether a function itself uses a process group or reads a launcher's environment."""
+        """Whether a function itself uses a process group, or reads a launcher's environment."""
         path, name = target.path, target.name
         function = self._program.functions(path).get(name)
         if function is None:
@@ -177,7 +177,7 @@ class SingleProcess:
         return is_starting_name(full) or any(word in full for word in self._catalog.rank_marks)
 
     def _distributed_in(self, path: str) -> frozenset[str]:
-        """The functions of a file that use something that requires a process group."""
+        """The functions of a file that use something which only works in a process group."""
         if path not in self._distributed:
             found = set()
             uses = self._callers.within(path)

@@ -39,7 +39,7 @@ class Imported:
 
 
 class Texts:
-    """Searches the code of the files, once for each word."""
+    """Searches the code of the files, each once for a word."""
 
     def __init__(self, paths: Iterable[str], code: Callable[[str], bytes]) -> None:
         """`code` gives the text of a file without its comments, of a notebook that of its cells."""
@@ -93,7 +93,7 @@ class Texts:
         return self._imports[path]
 
     def names(self, name: str) -> frozenset[str]:
-        """The names that import statements of the program bind to something of this name, and the name itself."""
+        """The names that import statements of the program bind to something of this name, the name itself included."""
         if name not in self._renamed:
             found = {name}
             pending = [name]
@@ -116,7 +116,7 @@ class Texts:
         }
 
     def is_quoted(self, name: str, inside: frozenset[str] | None = None) -> bool:
-        """Whether a string of the program (in some files) is a name, or a dotted path that ends with it."""
+        """Whether a string of the program (of some files) is a name, or a dotted path that ends with it."""
         wanted = name.encode(errors="surrogateescape")
         return any(
             _is_quoted(code := self._code(path), wanted) and _is_quoted(_ALL.sub(b"", code), wanted)

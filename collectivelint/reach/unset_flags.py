@@ -1,6 +1,6 @@
 """Conditions that nothing in the program makes true.
 
-A flag is False initially and never set (`if hooks.stop: return`), or no caller passes an optional parameter.
+A flag is False from the start and stays so (`if hooks.stop: return`), or no caller gives an optional parameter.
 """
 
 from __future__ import annotations

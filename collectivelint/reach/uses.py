@@ -33,7 +33,7 @@ _BELOW: Final = "<"
 
 
 class Uses:
-    """Searches for names and options in the files of the programs that run a function."""
+    """Looks for names and options in the files of the programs that run a function."""
 
     def __init__(
         self, program: Program, catalog: Catalog, texts: Texts, entry_points: EntryPoints, configured: Configured
@@ -99,7 +99,7 @@ class Uses:
         return set() if owner is None else set(self._program.outside(Target("class", function.path, owner)))
 
     def _names(self, function: Function, expr: Expr, package: str, sign: str) -> bool:
-        """Whether an expression is a name of a package, or a call of it."""
+        """Whether an expression is a name of a package, or the call of one."""
         if sign.endswith(_MADE):
             return isinstance(expr, Call) and self._names(function, expr.function, package, sign.removesuffix(_MADE))
         name = plain(expr) if isinstance(expr, (Name, Attribute)) else None

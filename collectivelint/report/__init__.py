@@ -27,6 +27,6 @@ def renderer(name: str) -> Renderer:
 
 
 def render(name: str, document: Document) -> str:
-    """A report in one of the formats, with positions in notebooks as that format writes them."""
+    """A report in one of the formats, with the places in notebooks as that format has them."""
     result, sources = placed(document.result, document.sources, as_file=name in _OF_FILES)
     return renderer(name).render(replace(document, result=result, sources=sources))

@@ -1,4 +1,4 @@
-"""`--show-analysis`: the analysis of one function as text, to see why it has a finding or none."""
+"""`--show-analysis`: the analysis of one function as text, to see why there is a finding in it, or none."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def explain_named(
 
 
 def explain(facts: FunctionFacts, text: Callable[[str, Span], str]) -> str:
-    """The collectives of a function in order, its rank-dependent values, and calls that could not be followed.
+    """The collectives of a function in order, its values that differ between ranks, and what could not be followed.
 
     `text` gives the source of a span of a file.
     """

@@ -62,7 +62,7 @@ class Cells:
         return self._sources.line(path, number)
 
     def finding(self, finding: Finding) -> Finding:
-        """A finding with the positions that are shown."""
+        """A finding with the places that are shown."""
         changed = replace(
             finding,
             message=self.words(finding.message),
@@ -94,7 +94,7 @@ class Cells:
         )
 
     def step(self, step: Step) -> Step:
-        """A step of a trail with the position that is shown."""
+        """A step of a trail with the place that is shown."""
         notebook = self._notebook(step.path)
         text = self.words(step.text)
         if notebook is None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def render(document: Document) -> str:
-    """A project without findings has one passing test: some readers take a report without tests for a failure."""
+    """A project without findings has one test, which passes: some readers take a report without tests for a failure."""
     result = document.result
     count = len(result.findings)
     root = ET.Element("testsuites", name="collectivelint", tests=str(count or 1), failures=str(count), errors="0")

@@ -22,9 +22,9 @@ class Sources(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What a report shows: a result, the sources it quotes, whether to use colours, and how many findings were fixed.
+    """What a report shows: a result, the sources it quotes, whether it has colours, and how many findings were fixed.
 
-    `links`: rule codes are hyperlinks, for a terminal.
+    `links`: rule codes are links, for a terminal.
     """
 
     result: Result

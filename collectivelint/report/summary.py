@@ -1,4 +1,4 @@
-"""The last lines of a report: number of findings and fixes, whether the run is complete, and what is not shown."""
+"""The last lines of a report: number of findings and of fixes, whether the run is complete, and what is not shown."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class Server(LanguageServer):
             self._work = asyncio.ensure_future(self._catch_up())
 
     async def _catch_up(self) -> None:
-        """Lint until no text has changed meanwhile: one run at a time, with the newest texts."""
+        """Lint until nothing has changed meanwhile: one run at a time, of the newest texts."""
         while self._stale:
             self._stale = False
             texts, versions = self._texts(), {doc.uri: doc.version for doc in self.workspace.text_documents.values()}

@@ -100,7 +100,7 @@ def uri(path: str) -> str:
 
 
 def overlapping(findings: Iterable[Finding], first: int, last: int) -> list[Finding]:
-    """The findings on these lines (from 1)."""
+    """The findings that stand on these lines (from 1)."""
     return [finding for finding in findings if finding.location.row <= last and finding.end_location.row >= first]
 
 

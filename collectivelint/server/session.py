@@ -90,7 +90,7 @@ def describe(linted: Linted, path: Path, line: int, column: int) -> str:
 
 
 def _not_linted(path: str, error: SettingsError) -> Finding:
-    """The finding at the top of a file whose configuration cannot be used: without it, the file would look clean."""
+    """What stands at the top of a file whose configuration cannot be used: without it, the file would look clean."""
     message = f"nothing was linted, the configuration cannot be used: {error}"
     return Finding(UNREADABLE, "unreadable-file", message, "error", path, Location(1, 1), Location(1, 1), "")
 

@@ -36,7 +36,7 @@ _TABLES: Final = ("per_file_ignores", "expected_groups", "catalog")
 
 
 def read(file: Path, below: tuple[Path, ...] = ()) -> tuple[Settings | None, list[str]]:
-    """The settings in a file, or None if it has none, and the errors in them; invalid keys are left out.
+    """The settings in a file, or None if it has none, and what is wrong with them; wrong keys are left out.
 
     `below` are the files that lead to this one by `extend`.
     """
@@ -83,7 +83,7 @@ def read_words(text: str) -> tuple[dict[str, Any], list[str]]:
 
 
 def _extended(place: Place, table: Mapping[str, Any], below: tuple[Path, ...]) -> tuple[Settings | None, list[str]]:
-    """The settings of the file that a configuration extends, as seen from its folder, and the errors in them."""
+    """The settings of the file that a configuration extends, as seen from its folder, and what is wrong with them."""
     name = table.get("extend")
     if not isinstance(name, str) or not name:
         return None, []

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Resolver:
-    """Finds the settings of each file; caches them per folder, and collects each problem once."""
+    """Finds the settings of each file; remembers them per folder, and every problem once."""
 
     def __init__(
         self,

@@ -71,7 +71,7 @@ def _space(before: str, after: str, last: _Place, now: _Place) -> str:
 
 
 def _between(lines: list[str], start: _Place, end: _Place) -> str:
-    """The text between two positions."""
+    """The text between two places."""
     if start[0] == end[0]:
         return lines[start[0] - 1][start[1] : end[1]]
     return "".join((lines[start[0] - 1][start[1] :], *lines[start[0] : end[0] - 1], lines[end[0] - 1][: end[1]]))

@@ -26,7 +26,7 @@ _TOKEN: Final = re.compile(
 
 
 def is_python(cell: str) -> bool:
-    """Whether the cell is Python, apart from magics in single lines."""
+    """Whether the cell is Python, apart from magics on its lines."""
     text = cell.lstrip()
     if not text.startswith("%%"):
         return True

@@ -32,7 +32,7 @@ _NOTHING: Final = (0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Lowered:
-    """`code` has the newer syntax replaced; `needs` is the Python version that the text requires.
+    """`code` has the newer syntax replaced; `needs` is the Python that the text is for.
 
     `strings`: what a tuple at a row and byte column stands for: the texts of an f-string, None for each value in it.
     """
@@ -199,7 +199,7 @@ class _Work:
                 yield str(node.evaluated_value)
 
     def _inside(self, value: cst.CSTNode, begin: int, stop: int) -> str:
-        """The source of a value, with newer syntax in it replaced."""
+        """The text of a value, with the newer syntax in it replaced."""
         outer, self.edits = self.edits, []
         self.visit(value)
         text = _replaced(self._source.text[begin:stop], self.edits, begin)

@@ -60,7 +60,7 @@ def _newer(source: Source, code: str, error: SyntaxError) -> ast.Module:
 
 
 def parses(code: str) -> bool:
-    """Whether this Python can parse the code."""
+    """Whether this Python can read the code."""
     try:
         _tree(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
