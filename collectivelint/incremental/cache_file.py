@@ -190,7 +190,7 @@ def _limit_time(database: sqlite3.Connection) -> None:
 
 
 def _prepare(folder: Path) -> None:
-    """The cache folder; if it contains only the cache, files are added that keep it out of repositories and backups."""
+    """Create the folder; if it has only the cache in it, add files that keep it out of repositories and backups."""
     if not folder.is_symlink():
         folder.mkdir(parents=True, exist_ok=True)
         names = {item.name for item in folder.iterdir()}

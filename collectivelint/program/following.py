@@ -61,7 +61,7 @@ _Step: TypeAlias = "tuple[str, frozenset[str]]"
 
 @dataclass(slots=True)
 class _Imports:
-    """What a file defines; the modules that it imports, with the names taken from each (None: all, by `*`)."""
+    """What a file defines; the modules that it imports, with the names taken from each (empty: all, by `*`)."""
 
     defined: frozenset[str]
     modules: list[tuple[str, frozenset[str]]] = field(default_factory=list)

@@ -140,7 +140,7 @@ class Texts:
 
 
 def without_comments(text: bytes) -> bytes:
-    """The lines of a text that contain code, without certain comments.
+    """The lines of a text that contain code, without text that is certainly a comment.
 
     If a line contains quotes, the text after `#` may be part of a string and is kept.
     """
