@@ -1,4 +1,4 @@
-"""Writing a file at once: a reader finds the old content or the new one, and no temporary file stays behind."""
+"""Atomic file writes: a reader sees the old content or the new one, and no temporary file is left behind."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _OPEN_FILES: Final = ("/dev/fd", "/proc/self/fd")
 
 
 def write(path: Path, content: str | bytes, *, follow: bool = True, durable: bool = True) -> None:
-    """Replace the content of `path`; text is written as UTF-8, line endings untouched. Raise OSError if that fails.
+    """Atomically replace the content of `path`; text is written as UTF-8, line endings unchanged. Raise OSError.
 
-    The mode of an existing file is kept. `follow`: the user named the path, so a symbolic link leads to the file that is
-    meant, and a device or pipe is written to. Without it the path is a name of ours in a folder that others may write to:
-    whatever bears that name is replaced and never written through. A link to a missing file is never followed.
-    Without `durable` nothing waits for the disk: a message between processes need not outlive the machine.
+    The mode of an existing file is kept. `follow`: the user named the path, so a symbolic link is followed to its file,
+    and a device or pipe is written to. Without it the path is one of collectivelint's own in a folder that others may
+    write to: whatever has that name is replaced and never written through. A link to a missing file is never followed.
+    Without `durable` there is no fsync: a message between processes need not survive a crash of the machine.
     """
     data = content.encode() if isinstance(content, str) else content
     if follow and _is_stream(path):
@@ -60,7 +60,7 @@ def _replace(target: Path, temporary: Path, data: bytes, kept: int | None, *, du
 
 
 def _is_stream(path: Path) -> bool:
-    """Whether it is a device, a pipe, or the name of an open file, as /dev/stdout. That one must not be replaced."""
+    """Whether it is a device, a pipe, or an open file by name such as /dev/stdout, none of which may be replaced."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -71,7 +71,7 @@ def _is_stream(path: Path) -> bool:
 
 
 def _mode(path: Path) -> int | None:
-    """The type and permissions of what bears this name, a link not followed; None if nothing does."""
+    """The type and permissions of the file at this path, without following a link; None if there is none."""
     try:
         return path.lstat().st_mode
     except FileNotFoundError:

@@ -7,7 +7,10 @@ from typing import TextIO
 
 
 def is_wanted(stream: TextIO, when: str = "auto") -> bool:
-    """`always`, `never` or `auto`: on a terminal, unless NO_COLOR is set; FORCE_COLOR has them anywhere, or nowhere if it is 0 or false."""
+    """Whether to use colours: `always`, `never`, or `auto`, which means on a terminal.
+
+    With `auto`, NO_COLOR disables them and FORCE_COLOR enables them anywhere, or disables them if it is 0 or false.
+    """
     if when != "auto":
         return when == "always"
     if os.environ.get("NO_COLOR"):

@@ -164,6 +164,6 @@ MODULES: Final = (
 
 
 def is_compiled() -> bool:
-    """Whether machine code of these modules is what is imported."""
+    """Whether the imported modules are machine code."""
     found = find_spec(MODULES[0])
     return found is not None and not (found.origin or "").endswith(".py")

@@ -72,12 +72,12 @@ class Linter:
         follow: float | None = None,
         alias: tuple[str, str] = ("", ""),
     ) -> None:
-        """`resolver` finds the settings of each file; `texts` override the content of files, as unsaved buffers do.
+        """`resolver` finds the settings of each file; `texts` override the content of files, such as unsaved buffers.
 
-        Without `cache_folder` nothing is kept between runs. `fixing`: fixes are going to be written, and none of the cache
-        is used. `held` are the programs of earlier runs over the same project in this process. `follow`: so many seconds
-        may be used to follow calls into installed packages. `alias`: a temporary folder that the files lie in, and what
-        names it in the cache.
+        Without `cache_folder` nothing is kept between runs. `fixing`: fixes will be written, so cached ones are not
+        used. `held` are the programs of earlier runs over the same project in this process. `follow`: time limit in
+        seconds for following calls into installed packages. `alias`: a temporary folder that contains the files, and
+        its name in the cache.
         """
         self.resolver = resolver
         self._cache_folder = cache_folder
@@ -160,7 +160,7 @@ class Linter:
         )
 
     def _answered(self, findings: list[Finding], opened: Opened) -> Answers:
-        """What becomes of findings by what runs their functions."""
+        """The verdicts on findings, from the programs that run their functions."""
         if not findings:
             return Answers()
         texts = configurations(opened.project.roots)
@@ -169,7 +169,7 @@ class Linter:
         return answered(findings, known, opened.own_program(), opened.project.catalog, code, texts)
 
     def _searched(self, path: str) -> bytes:
-        """The content of a file as words are looked up in it: of a notebook the code of its cells."""
+        """The content of a file in which words are searched; for a notebook the code of its cells."""
         if not path.endswith(NOTEBOOK):
             return self._files.content(path)
         try:

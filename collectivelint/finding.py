@@ -51,7 +51,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """Edits that belong together; `caution` is what to know before they are applied on request."""
+    """Edits that belong together; `caution` is what to check before they are applied on request."""
 
     applicability: Applicability
     message: str
@@ -63,10 +63,10 @@ class Fix:
 class Finding:
     """One problem at one place.
 
-    `root` is what findings of one cause share, where only the nearest is worth showing; `derived` ones are further away.
-    `seen_from` is the file whose analysis says more of a finding that the analysis of its own file reports as well: it
-    takes the place of that one, and is nothing without it. `api` is the call that it is about, by its name in the catalogue,
-    where it depends on other parts of the program how sure the finding is.
+    `root` is shared by findings with one cause, of which only the nearest is shown; `derived` ones are further away.
+    `seen_from` is the file whose analysis gives more detail on a finding than that of its own file: it replaces that
+    finding, and is dropped without it. `api` is the catalogue name of the call, if the confidence depends on other
+    parts of the program.
     """
 
     code: str

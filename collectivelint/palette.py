@@ -1,4 +1,4 @@
-"""The colours of all pages: those of findings, of a run, of a checkpoint, and of the guides. Red is for what is wrong and for nothing else."""
+"""The colours of all HTML pages: findings, runs, checkpoints and guides. Red is used for errors only."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ COLOURS: Final[dict[str, tuple[str, str]]] = {
 
 
 def of_page() -> str:
-    """The colours as a style sheet that follows what the browser prefers."""
+    """The colours as a style sheet that follows the browser's light or dark preference."""
     return f":root {{ color-scheme: light dark; {_values(0)} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {_values(1)} }} }}"
 
 
 def of_guides() -> str:
-    """The same for the guides, which have a switch."""
+    """The same for the guides, which have a light/dark switch."""
     light, dark = (f'[data-md-color-scheme="{scheme}"]' for scheme in ("default", "slate"))
     return f":root, {light} {{ {_values(0)} }}\n{dark} {{ {_values(1)} }}\n"
 

@@ -107,7 +107,7 @@ def _wrong(module: Any, owners: Mapping[str, str]) -> str:
 
 
 def checked(reports: Iterator[object]) -> Iterator[Report]:
-    """The reports of a plugin; raise TypeError at one that could not be shown."""
+    """The reports of a plugin; raise TypeError at one that is malformed."""
     from .findings.confidence import Confidence
     from .rule import Report
 
@@ -147,7 +147,7 @@ def _distribution(entry: EntryPoint) -> str:
 
 
 def _files(module: str) -> Iterator[Path]:
-    """The source of a module: all of its own package, or what lies beside it in the one it is in."""
+    """The source files of a module: its whole package, or, for a module in a package, all files beside it."""
     top, _, rest = module.partition(".")
     try:
         # A top-level module is found without importing anything.

@@ -1,4 +1,4 @@
-"""Reading files that others wrote: only regular ones, never more than a limit, never waiting for what may not come."""
+"""Reads untrusted files: only regular ones, at most a limit of bytes, and never blocking."""
 
 from __future__ import annotations
 
@@ -41,14 +41,15 @@ def is_notebook(name: str) -> bool:
 
 
 def limit_of(path: Path | str) -> int:
-    """How many bytes of a file of this name are read."""
+    """The maximum number of bytes read from a file of this name."""
     return LARGEST_NOTEBOOK if is_notebook(str(path)) else LARGEST
 
 
 def opened(path: Path | str, *, follow: bool = True) -> int:
-    """A regular file, opened for reading; raise OSError with the reason for anything else.
+    """A file descriptor of a regular file, opened for reading; raise OSError with the reason for anything else.
 
-    Without `follow` the path is a name of ours in a folder that others may write to: a symbolic link is something else.
+    Without `follow` the path is one of collectivelint's own in a folder that others may write to: a symbolic link is
+    rejected.
     """
     # Before opening, because opening alone can do something to a device or to the writer of a pipe; and what was opened
     # afterwards, because the name may mean another file by then.
@@ -65,7 +66,7 @@ def opened(path: Path | str, *, follow: bool = True) -> int:
 def read_bytes(path: Path | str, limit: int | None = None, *, follow: bool = True) -> bytes:
     """The content of a regular file; raise OSError with the reason for anything else, or for more than `limit` bytes.
 
-    Without a limit that of its name counts. `follow` as for `opened`.
+    The default limit depends on the name (`limit_of`). `follow` as for `opened`.
     """
     limit = limit_of(path) if limit is None else limit
     handle = opened(path, follow=follow)

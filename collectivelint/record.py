@@ -1,14 +1,14 @@
-"""Records: immutable objects that are compared, hashed, pickled and shown by what they are made from.
+"""Records: immutable objects that are compared, hashed, pickled and shown by their constructor arguments.
 
-In modules that are compiled they take the place of frozen dataclasses: one with a field of type `object` cannot be imported
-once it is compiled, and its constructor stays interpreted.
+In compiled modules they replace frozen dataclasses: one with a field of type `object` cannot be imported once compiled,
+and its constructor stays interpreted.
 """
 
 from __future__ import annotations
 
 
 class Record:
-    """Equal where type and fields are; each subclass says what its fields are."""
+    """Equal if type and fields are equal; each subclass defines its fields."""
 
     __slots__ = ()
 
@@ -17,7 +17,7 @@ class Record:
         raise NotImplementedError
 
     def _compared(self) -> tuple[object, ...]:
-        """Those that equality depends on."""
+        """The fields that equality depends on."""
         return self._fields()
 
     def __eq__(self, other: object) -> bool:

@@ -1,4 +1,4 @@
-"""The rules that there are: the modules of `collectivelint.rules`, and those that other distributions register."""
+"""All rules: the modules of `collectivelint.rules`, and those that other distributions register."""
 
 from __future__ import annotations
 

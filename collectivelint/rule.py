@@ -1,4 +1,4 @@
-"""What a rule is made of: its identity, what it can ask, what it yields, and what its fixes are built from."""
+"""The interface of rules: their identity, what they can query, what they yield, and what fixes are built from."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Site(Protocol):
 
     @property
     def function(self) -> Function:
-        """The function around it."""
+        """The enclosing function."""
 
     @property
     def span(self) -> Span:
@@ -87,7 +87,7 @@ class Site(Protocol):
 
     @property
     def statement(self) -> Span:
-        """The span of the statement around it."""
+        """The span of the enclosing statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ FixBuilder: TypeAlias = "Callable[[FixContext], Fix | None]"
 
 @dataclass(slots=True)
 class Findings:
-    """What a rule can ask."""
+    """What a rule can query."""
 
     analysis: Analysis
     #: The files that could not be read, with the reason.

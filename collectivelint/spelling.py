@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def near_words(word: str, known: Iterable[str], count: int = 1, cutoff: float = 0.5) -> list[str]:
-    """Up to `count` of the known words with at least this likeness (0 to 1), the likest first; of equals the first by name."""
+    """Up to `count` known words with at least this similarity (0 to 1), the most similar first, ties by name."""
     from difflib import SequenceMatcher, get_close_matches
 
     words = sorted(set(known))

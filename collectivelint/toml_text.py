@@ -1,4 +1,4 @@
-"""Reading TOML so that what is wrong with it can be named by file and line."""
+"""Reads TOML such that errors can be reported by file and line."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def read(file: Path) -> tuple[dict[str, Any], str]:
 
 
 def parse(name: str, text: str) -> dict[str, Any]:
-    """The content of a text; raise TomlError, which calls it by its name."""
+    """The content of a text; raise TomlError, which names it."""
     try:
         return dict(tomllib.loads(text))
     except RecursionError:
@@ -62,7 +62,7 @@ def parse(name: str, text: str) -> dict[str, Any]:
 
 
 def line_of(text: str, keys: Sequence[str], value: str | None = None) -> int:
-    """The line of a TOML text that gives a key, or the nearest table around it; with `value` where that string stands."""
+    """The line of a key in a TOML text, or of the nearest table around it; with `value` the line of that string."""
     wanted = tuple(keys)
     table: tuple[str, ...] = ()
     found = (0, 1)

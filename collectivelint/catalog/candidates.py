@@ -52,7 +52,7 @@ _CONTEXT: Final = "ctx"
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A public function that a program can import; of a class its constructor, by the name of the class."""
+    """A public function that a program can import; a class stands for its constructor, under the class's name."""
 
     name: str
     module: str
@@ -69,12 +69,12 @@ class Candidate:
 
     @property
     def runs_collectives(self) -> bool:
-        """Whether it does, by its source or by the catalogue."""
+        """Whether the function runs collectives, according to its source or to the catalogue."""
         return bool(self.events) or (self.known is not None and self.known.category in _RUNNING)
 
     @property
     def ops(self) -> list[str]:
-        """The names of its collectives, each once, in order."""
+        """The names of its collectives, without duplicates, in program order."""
         if not self.events and self.known is not None:
             return [self.known.op]
         return list(dict.fromkeys(event.op for event in self.events))
@@ -83,9 +83,9 @@ class Candidate:
 def candidates(
     folders: Iterable[Path], catalog: Catalog, *, prefix: str = "", base: Path | None = None
 ) -> Iterator[Candidate]:
-    """The public functions in these folders, those without collectives as well; with `prefix` those whose names begin so.
+    """The public functions in these folders, with or without collectives; `prefix` keeps modules that start with it.
 
-    `base` is the folder in which the outermost packages lie, where that is known.
+    `base` is the folder that contains the outermost packages, if known.
     """
     resolver = Resolver(isolated=True)
     modules: dict[str, str] = {}
@@ -114,9 +114,9 @@ def candidates(
 
 
 def module_of(path: Path, folder: Path, base: Path | None = None) -> str | None:
-    """The name by which a file is imported; `folder` is a package, or has packages in it. None: it is in no package.
+    """The dotted name a file is imported by, or None if it is in no package; `folder` is or contains a package.
 
-    `base` is the folder in which the outermost package lies; without it, that is found out.
+    `base` is the folder that contains the outermost package; if None, it is derived from the `__init__.py` files.
     """
     if base is not None:
         return _dotted(path, base)
@@ -145,7 +145,7 @@ def _is_aside(path: Path) -> bool:
 
 
 def _is_public(module: str, qualname: str) -> bool:
-    """Whether programs are meant to call it."""
+    """Whether a function is part of the public API, by its module and qualified name."""
     *owners, name = qualname.split(".")
     parts = module.split(".")
     hidden = any(part.startswith(("_", "<")) for part in (*parts, *owners)) or not _NOT_IMPORTED.isdisjoint(parts)
@@ -166,7 +166,7 @@ def _is_called(function: Function, program: Program, callbacks: frozenset[str]) 
 
 
 def _is_own(event: Event, modules: dict[str, str]) -> bool:
-    """Whether no public function of the framework lies between a function and the collective."""
+    """Whether a collective is reached without passing through another public function of the framework."""
     if not event.chain:
         return True
     places = [(event.path, event.function), *((site.path, site.function) for site in event.chain[1:])]
@@ -174,7 +174,7 @@ def _is_own(event: Event, modules: dict[str, str]) -> bool:
 
 
 def _rows(program: Program, catalog: Catalog, packages: set[str]) -> dict[Target, Api]:
-    """The function that each row means, by whichever name it is imported."""
+    """The function each catalogue row describes, resolved through re-exports, with its row."""
     found: dict[Target, Api] = {}
     for name, api in catalog.apis.items():
         if name.partition(".")[0] not in packages:

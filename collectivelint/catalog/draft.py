@@ -1,4 +1,4 @@
-"""Rows of the catalogue as the analysis of a framework's source suggests them, to be reviewed."""
+"""Draft catalogue rows, derived from the analysis of a framework's source, for a person to review."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _LITERALS: Final = {True: "true", False: "false"}
 
 
 def row_of(found: Candidate) -> tuple[str, dict[str, Any]] | None:
-    """The table and the row of a function; None for one that neither runs collectives nor tells ranks apart."""
+    """The table and row for a function; None if it neither runs collectives nor returns something rank-dependent."""
     function = found.facts.function
     name = found.name.removeprefix(f"{found.module}.")
     params = [parameter.name for parameter in function.params if parameter.kind not in ("args", "kwargs")]
@@ -73,14 +73,14 @@ def row_of(found: Candidate) -> tuple[str, dict[str, Any]] | None:
 
 
 def _why(event: Event) -> str:
-    """What a message says of a collective inside."""
+    """The reason a message gives for a collective inside the function."""
     if event.kind == "create":
         return "it makes process groups"
     return event.why or _WHY.get(event.operation or "", f"it runs {event.op}")
 
 
 def _of_value(row: dict[str, Any], value: Value) -> tuple[str, dict[str, Any]] | None:
-    """The row of a function without collectives, by what it returns."""
+    """The table and row of a function without collectives, chosen by the value it returns; None if no table fits."""
     own = [axis for axis in value.uniformity.varies if axis is not WORLD]
     axis = str(own[0].head[0]) if own and own[0].kind == "name" else "world"
     if value.reference.kind == "rank":
@@ -93,7 +93,7 @@ def _of_value(row: dict[str, Any], value: Value) -> tuple[str, dict[str, Any]] |
 
 
 def _group(events: Iterable[Event], params: list[str]) -> dict[str, str]:
-    """The parameter with the group of all collectives, where its name does not say so; without one, the axis of the group."""
+    """The parameter that holds the group of all collectives, unless its name is standard; else the group's axis."""
     groups = {event.group for event in events}
     if len(groups) == 1 and next(iter(groups)) is not WORLD and next(iter(groups)).kind == "name":
         return {"axis": str(next(iter(groups)).head[0])}
@@ -103,7 +103,7 @@ def _group(events: Iterable[Event], params: list[str]) -> dict[str, str]:
 
 
 def _needed(found: Candidate, params: list[str]) -> dict[str, str]:
-    """The flag among the parameters with which alone it runs collectives, or what has to be given for that."""
+    """The `when` or `unless` entry: the flag or argument without which the function runs no collectives."""
     places = {event.place for event in found.events}
     defaults = {parameter.name: parameter.default for parameter in found.facts.function.params}
     for name, wanted in sorted(_flags(found.facts.summary, places) or ()):
@@ -118,7 +118,7 @@ def _needed(found: Candidate, params: list[str]) -> dict[str, str]:
 
 
 def _flags(term: Term, places: Collection[object]) -> frozenset[tuple[str, bool]] | None:
-    """The parameters that are true (or false) wherever one of these collectives runs; None where none of them does."""
+    """The (parameter, value) pairs that hold wherever these collectives run; None if none of them runs in `term`."""
     found: frozenset[tuple[str, bool]] | None = None
     for item in term:
         inner = _of_item(item, places)
@@ -141,7 +141,7 @@ def _of_item(item: Item, places: Collection[object]) -> frozenset[tuple[str, boo
 
 
 def _told(symbol: Symbol, holds: bool) -> frozenset[tuple[str, bool]]:
-    """The parameter that is true (or false) where a condition holds (or not): `flag`, `group is None`."""
+    """The (parameter, value) pair that a condition implies: `flag`, `group is None`; empty if it implies none."""
     if symbol.parameter is not None:
         return frozenset({(symbol.parameter, holds)})
     is_none = symbol.kind == "compare" and symbol.head == ("is",) and symbol.args[1].head == ("NoneType", None)
@@ -150,7 +150,7 @@ def _told(symbol: Symbol, holds: bool) -> frozenset[tuple[str, bool]]:
 
 
 def toml(found: Iterable[Candidate], framework: str, version: str) -> str:
-    """A catalogue file of those of the functions that the catalogue does not know."""
+    """A draft catalogue file with rows for the functions that the catalogue does not contain yet."""
     tables: defaultdict[str, defaultdict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for candidate in found:
         made = row_of(candidate) if candidate.known is None else None

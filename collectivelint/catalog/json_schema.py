@@ -1,4 +1,4 @@
-"""The format of catalogue files as a JSON schema, for editors; made of the lists that the reader checks with."""
+"""The format of catalogue files as a JSON schema, for editors; built from the lists that the reader checks against."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _table(properties: Mapping[str, Any], required: Iterable[str]) -> dict[str, 
 
 
 def _rows(table: str, keys: Iterable[str], needed: Mapping[str, bool]) -> dict[str, Any]:
-    """The rows of a table; a key that none of them may have is left out."""
+    """The schema of a table's rows; keys that none of its rows may have are left out."""
     properties = {key: _value(table, key) for key in sorted(keys) if VALUES.get((table, key)) != ()}
     required = [key for key, is_needed in needed.items() if is_needed]
     return {"type": "array", "items": _table(properties, required)}

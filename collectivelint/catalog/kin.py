@@ -1,4 +1,4 @@
-"""Classes of the catalogue of which the same is true as of others: `trl.SFTTrainer` is a `transformers.Trainer`."""
+"""Catalogue classes that take the rows of another class (`same_as`): `trl.SFTTrainer` is a `transformers.Trainer`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _OF_CLASSES: Final = ("starters", "every_rank", "data_parameters", "sharded", "w
 def join_classes(
     same: Mapping[str, tuple[str, str]], classes: Mapping[str, str], apis: dict[str, Api], lists: Mapping[str, set[str]]
 ) -> Iterator[str]:
-    """Add to each class of `same` the rows of the class that it is like, but where it has its own; yields what is wrong.
+    """Add to each class of `same` the rows of the class it refers to, keeping its own; yields a message per error.
 
-    `same` says where that is written, too. A chain of such classes ends in one that is like no other.
+    `same` maps a class to (the other class, the place of the entry). Chains are followed; a cycle is an error.
     """
     rows: defaultdict[str, list[str]] = defaultdict(list)
     for name in apis:

@@ -1,4 +1,4 @@
-"""What the catalogue says of a name, as its files have it: for people and editors, not for the analysis."""
+"""What the catalogue files say about a name, for people and editors; the analysis does not use it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One row, or one name of a list."""
+    """One row of a catalogue file, or one name of a list in it."""
 
     name: str
     table: str
@@ -62,7 +62,7 @@ def entries(files: Iterable[tuple[str, str]]) -> Iterator[Entry]:
 
 
 def _names(section: Mapping[str, Any], table: str, row: Mapping[str, Any]) -> list[str]:
-    """The dotted names that a row speaks of."""
+    """The dotted names that a row describes."""
     if table in (*CATEGORIES, "classes", "world"):
         return [f"{module}.{row['name']}" for module in (section["module"], *section.get("also", []))]
     if table == "file_uses":
@@ -71,7 +71,7 @@ def _names(section: Mapping[str, Any], table: str, row: Mapping[str, Any]) -> li
 
 
 def about(every: Iterable[Entry], name: str) -> list[Entry]:
-    """The rows of this very name; if there are none, those below it, or of the framework that is called so."""
+    """The rows for exactly this name; if there are none, those below it, else those of the framework with this name."""
     known = list(every)
     if exact := [entry for entry in known if entry.name == name]:
         return exact

@@ -91,7 +91,7 @@ class Api:
 
     @property
     def op(self) -> str:
-        """Its own name, for messages: `all_reduce`. What it does is its `operation`."""
+        """Its own name, for messages: `all_reduce`; `operation` is what it does."""
         return self.name.rpartition(".")[2]
 
     def position(self, role: str) -> int | None:
@@ -244,18 +244,18 @@ class Catalog:
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """Every dotted name that means its row in any program, and the modules and classes that they lie in."""
+        """Every dotted name that the catalogue defines in any program, and the modules and classes containing it."""
         found = {*self.apis, *self.classes, *self.world, *self.objects} - self.source_first
         return frozenset(found | {name.rpartition(".")[0] for name in found} | self.modules - self.source_first)
 
     @cached_property
     def data_methods(self) -> frozenset[str]:
-        """The last names of the functions that a framework calls with a rank's own data."""
+        """The unqualified names of the functions that a framework calls with a rank's own data."""
         return frozenset(name.rpartition(".")[2].partition("(")[0] for name in self.data_parameters)
 
     @cached_property
     def wrapper_methods(self) -> frozenset[str]:
-        """The names of methods that all ranks call together on a model that is wrapped."""
+        """The names of methods of a wrapped model that every rank calls together."""
         owners = {name.removesuffix(".__call__") for name in self.apis if name.endswith(".__call__")}
         pairs = (name.rpartition(".") for name, api in self.apis.items() if api.category == "implicit")
         found = {method for owner, _, method in pairs if owner in owners and not method.startswith("__")}
@@ -263,21 +263,21 @@ class Catalog:
 
     @cached_property
     def settings(self) -> frozenset[str]:
-        """The names of attributes that a framework reads on every rank, and of methods that run what was registered before."""
+        """Names of attributes that a framework reads on every rank, and of methods that run registered callbacks."""
         return frozenset(api.op for api in self.apis.values() if api.operation == SETTING or ")" in (api.runs or ""))
 
     @cached_property
     def modes(self) -> frozenset[str]:
-        """The last names of context managers and decorators in which some call is no collective."""
+        """The unqualified names of context managers and decorators under which some call is not a collective."""
         return frozenset().union(*(api.silent_in | api.rare_in for api in self.apis.values()))
 
     @cached_property
     def by_name(self) -> CatalogNames:
-        """Answers for any name of a program."""
+        """The conventions and class aliases, looked up by name."""
         return CatalogNames(self.conventions, self.classes)
 
     def class_of(self, name: str) -> str | None:
-        """The class of the catalogue that `name` is, or whose family it belongs to."""
+        """The catalogue class with this name, or the one whose family (name prefix) it belongs to; None if neither."""
         if name in self.classes:
             return name
         last = name.rpartition(".")[2]
@@ -286,11 +286,11 @@ class Catalog:
         return next((known for prefix, known in self.families.items() if name.startswith(prefix)), None)
 
     def of(self, *categories: Category) -> list[Api]:
-        """The rows of these categories, each listed once per name it is known under."""
+        """The rows of these categories, once for each name a function is known under."""
         return [api for api in self.apis.values() if api.category in categories]
 
     def convention(self, name: str, meaning: str, *, optional: bool = False) -> Convention | None:
-        """The convention that gives `name` this meaning, or None; `optional`: it is a parameter that is None by default."""
+        """The convention that gives `name` this meaning, or None; `optional`: the parameter defaults to None."""
         fitting = self.known_names.get(name)
         if fitting is None:
             fitting = self.known_names[name] = self.by_name.fitting(name)

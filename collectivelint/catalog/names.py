@@ -1,4 +1,4 @@
-"""Names of the catalogue, found without going through all of its rows."""
+"""Lookup of names in the catalogue without scanning all of its rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class CatalogNames:
-    """Answers for any name of a program; nearly all of them mean nothing."""
+    """Looks up the names of a program; nearly all of them have no entry."""
 
     def __init__(self, conventions: Iterable[Convention], classes: Iterable[str]) -> None:
         """`classes` are the dotted names of classes."""
@@ -25,13 +25,13 @@ class CatalogNames:
             self._classes[_own_name(name)].append(name)
 
     def fitting(self, name: str) -> list[Convention]:
-        """The conventions that speak of a name."""
+        """The conventions that apply to a name."""
         if name not in self._exact and not name.endswith(self._ends):
             return []
         return [rule for rule in self._conventions if rule.fits(name)]
 
     def aliases(self, kind: str) -> Sequence[str]:
-        """The names of a class: those that end alike in packages that are the same, as `pytorch_lightning` and `lightning`."""
+        """All dotted names of a class in packages that are the same, such as `pytorch_lightning` and `lightning`."""
         return self._classes.get(_own_name(kind), ())
 
 

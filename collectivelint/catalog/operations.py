@@ -1,6 +1,6 @@
-"""The operations of distributed programs, as the rows of the catalogue name them, and what the ranks agree on in each.
+"""The operations of distributed programs as catalogue rows name them, and what the ranks must agree on for each.
 
-Rules and the analysis ask which operation a call is, never for its name: frameworks name one operation in many ways.
+Rules and the analysis test the operation of a call, not its name: frameworks use many names for one operation.
 """
 
 from __future__ import annotations

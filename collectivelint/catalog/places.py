@@ -32,12 +32,12 @@ class Places:
 
     @cached_property
     def _spans(self) -> list[tuple[int, int]]:
-        """The lines of each section; only asked for where something is wrong."""
+        """The lines of each section; computed only when an error is reported."""
         starts = [number for number, row in enumerate(self._rows) if _SECTION.match(row)]
         return list(zip(starts, [*starts[1:], len(self._rows)], strict=False))
 
     def line(self, section: int, table: str = "", row: Mapping[str, object] | None = None) -> int:
-        """The line of a row of a table of a section, by its number; of the table or the section where it is not found."""
+        """The line of row `number` of a section's table; that of the table or the section if the row is not found."""
         if section >= len(self._spans):
             return 1
         begin, end = self._spans[section]

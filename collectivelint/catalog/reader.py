@@ -1,4 +1,4 @@
-"""Reading catalogue files into a catalogue: the rows, checked against the format, and everything that is wrong with them."""
+"""Reads catalogue files into a catalogue: checks the rows against the format and collects all errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NUMBER: Final = re.compile(r"-?\d+")
 
 
 def _api(module: str, category: Category, row: Mapping[str, Any], section: Mapping[str, Any]) -> Api:
-    """The row as the analysis reads it; raise ValueError for one that names a parameter which it does not have."""
+    """The row as the analysis uses it; raise ValueError if it refers to a parameter that the function does not have."""
     name = row["name"]
     params = tuple(row["params"].split())
     for key in ("uniform", "receives", "restores"):
@@ -85,7 +85,7 @@ def _api(module: str, category: Category, row: Mapping[str, Any], section: Mappi
 
 
 def _conditions(row: Mapping[str, Any], key: str, params: tuple[str, ...] | None) -> tuple[tuple[str, object], ...]:
-    """`no_dist=true mode=DP` as (parameter, constant) each; raise ValueError for what is no such list, of these parameters."""
+    """`no_dist=true mode=DP` as (parameter, constant) pairs; raise ValueError if malformed or not among `params`."""
     found: list[tuple[str, object]] = []
     for text in row.get(key, "").split():
         name, sign, value = text.partition("=")
@@ -99,7 +99,7 @@ def _conditions(row: Mapping[str, Any], key: str, params: tuple[str, ...] | None
 
 
 def _is_owned(name: str) -> bool:
-    """Whether a method is one of a class, or of objects of some name."""
+    """Whether the name is a method of a class, or of objects with a conventional name (`named.`)."""
     owner = name.split(".")[-2]
     return owner[:1].isupper() or name.startswith("named.")
 
@@ -202,8 +202,8 @@ def parse(files: Iterable[tuple[str, str]]) -> Catalog:
 
 @cache
 def load(files: tuple[tuple[str, str], ...] = ()) -> Catalog:
-    """The catalogue that is shipped with collectivelint, and these files, given as (name, text), which have the last word.
+    """The catalogue shipped with collectivelint plus these files, given as (name, text), which take precedence.
 
-    Raise CatalogError where one of them is not well formed.
+    Raise CatalogError if one of them is not well formed.
     """
     return parse([*shipped(), *files])

@@ -1,4 +1,4 @@
-"""Rows of the catalogue that describe no functions: what names usually hold, and what calls do to paths."""
+"""Catalogue rows that do not describe functions: what names usually hold, and what calls do to paths."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Convention:
         return frozenset((self.of or "").split())
 
     def fits(self, name: str) -> bool:
-        """Whether the convention speaks of `name`."""
+        """Whether the convention applies to `name`."""
         return name.endswith(self.name[1:]) if self.name.startswith("*") else name == self.name
 
 

@@ -205,7 +205,7 @@ Place: TypeAlias = "Callable[[str, Mapping[str, object] | None], str]"
 
 
 def check(place: Place, section: object) -> Iterator[str]:
-    """A message for each key of a section that is missing, misspelt, of another type, or of no known value."""
+    """A message for each key of a section that is missing, misspelt, of the wrong type, or has an unknown value."""
     if not isinstance(section, dict):
         yield f"{place('', None)}: `section` has to be a list of tables: [[section]]"
         return

@@ -62,10 +62,10 @@ _ELSEWHERE: Final = {
 
 
 class Commands(click.Group):
-    """A group that imports a command when it is asked for, and takes `check` where none is named."""
+    """A command group that imports a command when it is used, and runs `check` if none is named."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands in the order people meet them."""
+        """The commands, in the order in which users need them."""
         del ctx
         return list(COMMANDS)
 
@@ -96,7 +96,7 @@ class Commands(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """What people do most."""
+        """The most common tasks."""
         del ctx
         write_tasks(formatter, _TASKS)
 
@@ -113,7 +113,7 @@ class Commands(click.Group):
 
 
 def _refuse_mistyped(word: str) -> None:
-    """Raise UsageError for what is neither a file nor a command, but nearly one or its name elsewhere."""
+    """Raise UsageError for a word that is neither a file nor a command but resembles one, or is a known synonym."""
     if word.startswith("-") or os.path.lexists(word):
         return
     near = f"; did you mean `{_ELSEWHERE[word]}`?" if word in _ELSEWHERE else nearest(word, COMMANDS, 0.6)
@@ -181,14 +181,14 @@ def _has_folder() -> bool:
 
 
 def _open_closed() -> None:
-    """Let output go nowhere where its stream is closed (`>&-`): Python has None for it."""
+    """Replace a closed output stream (`>&-`), for which Python has None, with the null device."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # for as long as we run
 
 
 def _drop_output() -> None:
-    """Let what is left in the buffers go nowhere: Python writes it when it ends, and would fail again."""
+    """Discard what is left in the output buffers: Python flushes them at exit, and would fail again."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(nowhere, stream.fileno())

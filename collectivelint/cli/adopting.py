@@ -1,4 +1,4 @@
-"""Starting on code that has findings already: baselines, and comments that silence what is there."""
+"""Adopting collectivelint in code that has findings already: baselines, and comments that silence existing findings."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Baselines:
     """The baselines of one run: the one that was named, or for each file the one that its configuration names."""
 
     def __init__(self, linter: Linter, targets: Sequence[Path], named: Path | None) -> None:
-        """`named` comes from the command line and counts for all files."""
+        """`named` is the baseline given on the command line; it applies to all files."""
         self._linter, self._targets, self._named = linter, targets, named
         self._asked: list[str] | None = None
         #: Files and folders that could not be read: nothing is known of what they have.
@@ -43,7 +43,7 @@ class Baselines:
         self._checked: dict[Path, set[str]] = {}
 
     def without_known(self, result: Result) -> tuple[Result, bool]:
-        """The result without what a baseline knows; entries that are not found any more are reported, and no failure."""
+        """The result without known findings, and whether a baseline was unusable; warns of stale entries."""
         if self._named is None and not self._linter.resolver.names("baseline"):
             return result, False
         self._leave_unreadable(result)
@@ -76,9 +76,9 @@ class Baselines:
         return replace(result, findings=shown_, hidden=hidden_), failed
 
     def write(self, result: Result) -> bool:
-        """Write all findings to their baselines, and say how to use them; whether it failed.
+        """Write all findings to their baselines, and print how to use them; returns whether it failed.
 
-        A run that failed writes nothing: what it did not find would be gone from them.
+        An incomplete run writes nothing: the findings that it missed would be lost from the baselines.
         """
         if result.incomplete:
             complain(f"no baseline was written: {result.incomplete}")
@@ -108,7 +108,7 @@ class Baselines:
         return failed
 
     def _use(self, file: Path) -> str:
-        """How to run with a baseline from now on."""
+        """The command that uses a baseline from now on."""
         settings = self._linter.resolver.settings(self._targets[0])
         if self._named is None and settings.baseline:
             return "The configuration names this baseline: later runs report only findings that are not in it."
@@ -122,7 +122,7 @@ class Baselines:
         )
 
     def _by_file(self, findings: Sequence[Finding]) -> dict[Path | None, list[Finding]]:
-        """The findings by the baseline that counts for them; those that some checked file names are all there."""
+        """The findings by baseline (None: without one); the baseline of every checked file has an entry."""
         if self._named is not None:
             return {self._named: list(findings)}
         found: dict[Path | None, list[Finding]] = {}
@@ -148,7 +148,7 @@ class Baselines:
         ]
 
     def _kept(self, file: Path, hidden: Sequence[Finding]) -> Counter[baseline.Key]:
-        """The entries of a baseline that this run says nothing about, and those of findings that are not shown."""
+        """The entries of a baseline that this run did not check, and those of findings below the shown confidence."""
         try:
             known = baseline.read(file)
         except baseline.BaselineError:
@@ -158,7 +158,7 @@ class Baselines:
         return below | Counter({entry: count for entry, count in known.items() if not self._is_checked(entry, file)})
 
     def _is_checked(self, entry: baseline.Key, file: Path) -> bool:
-        """Whether this run would have found an entry again, if it were still there."""
+        """Whether this run would have reported the finding of an entry if it still existed."""
         code, path, _, _ = entry
         base = file.parent.resolve()
         place = base / path
@@ -184,7 +184,7 @@ class Baselines:
 
 
 def add_ignores(findings: Sequence[Finding], linter: Linter, reason: str, targets: Sequence[Path]) -> tuple[int, bool]:
-    """Put a comment that silences them behind the lines of the findings; how many are silenced, and any failure."""
+    """Add an ignore comment to the line of each finding; returns how many are silenced, and whether any file failed."""
     from ..fixes.apply import FixError, fixed, write
     from ..fixes.ignores import with_ignores
     from ..fixes.links import outside

@@ -37,14 +37,14 @@ def _codes_option(name: str, text: str) -> Callable[[Callable[..., None]], Calla
 
 
 def _reason(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    """A reason that stays in its comment and on its line."""
+    """Validate a reason: raise BadParameter unless it is one line without control characters."""
     if value is not None and (one_line(value) != value or _LINE_ENDS.intersection(value)):
         raise click.BadParameter("the reason has to be one line without control characters")
     return value
 
 
 def _seconds(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
-    """The seconds that an option gives, the default where it stands alone, None where it is not given."""
+    """The number of seconds an option gives; the default if it has no value, None if the option is absent."""
     if value is None:
         return None
     try:
@@ -291,7 +291,7 @@ def _targets(paths: tuple[Path, ...], stdin_filename: Path | None) -> tuple[list
 
 
 def _code(resolver: Resolver, outcome: Outcome) -> int:
-    """Say what went wrong; the exit code."""
+    """Print the errors and warnings of a run; returns the exit code."""
     problems = [*resolver.problems, *outcome.result.errors]
     for problem in problems:
         error(problem)

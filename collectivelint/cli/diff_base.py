@@ -1,4 +1,4 @@
-"""`--diff-base`: the findings that a change adds, in the files that it touches and in those that it does not."""
+"""`--diff-base`: the findings that a change introduces, in the files that it touches and in others."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """The findings at the merge base, by what recognises them now: under the names that their files have now."""
+    """The findings at the merge base by their baseline keys, with renamed files under their current names."""
 
     top: Path
     known: Counter[baseline.Key]
@@ -39,12 +39,12 @@ class Before:
     failed: bool = False
 
     def new(self, findings: Sequence[Finding], linter: Linter) -> list[Finding]:
-        """The findings that were not there."""
+        """The findings that the merge base does not have."""
         return baseline.compare(findings, Counter(self.known), linter.line, str(self.top)).new
 
 
 class _BaseResolver(Resolver):
-    """The settings of today for the files of the merge base, which lie in another folder."""
+    """Applies the current settings to the files of the merge base, which lie in another folder."""
 
     def __init__(self, resolver: Resolver, top: Path, folder: Path) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ def before(
 
 
 def _link_environments(targets: Sequence[Path], top: Path, folder: Path) -> None:
-    """Let the packages be found that are installed in the projects of these files and folders."""
+    """Link the virtual environments of these projects into the temporary folder, so that their packages are found."""
     for root in project_roots(path.resolve() for path in targets):
         for name in ENVIRONMENTS:
             link = folder / os.path.relpath(root, top) / name
@@ -112,7 +112,7 @@ def _link_environments(targets: Sequence[Path], top: Path, folder: Path) -> None
 
 
 def only_new(result: Result, new: Sequence[Finding]) -> Result:
-    """The result with those of its findings that are new; of those that are not shown it is not known."""
+    """The result with its new findings only; hidden findings are dropped, since whether they are new is unknown."""
     those = set(map(id, new))
     return replace(result, findings=[finding for finding in result.findings if id(finding) in those], hidden=[])
 
@@ -128,7 +128,7 @@ def _is_below(path: str, places: Sequence[str]) -> bool:
 
 @contextmanager
 def _inside(folder: Path) -> Iterator[None]:
-    """With this as the current folder: paths are shown as seen from it, and are the same in every run."""
+    """Make this the current folder inside the block, so that paths are shown relative to it, the same in every run."""
     here = Path.cwd()
     os.chdir(folder)
     try:

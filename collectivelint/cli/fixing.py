@@ -52,7 +52,7 @@ def fix(
 ) -> Fixed:
     """Apply fixes and lint again until nothing is left to fix.
 
-    With `targets`, what the user named, no link is followed to a file outside of them.
+    With `targets` (the paths the user named), files outside of them that are reached through links are left unchanged.
     """
     from ..fixes.apply import FixError
 
@@ -87,7 +87,7 @@ def fix(
 
 
 def _outside(paths: Sequence[str], targets: Sequence[Path] | None) -> set[str]:
-    """The files that must not be written, each said once."""
+    """The files that must not be written; prints one warning for each."""
     from ..fixes.links import outside
 
     messages = outside(paths, targets) if targets is not None else {}
@@ -112,7 +112,7 @@ def listed(fixed: Sequence[Finding]) -> str:
 def show_diff(
     linter: Linter, result: Result, resolver: Resolver, targets: Sequence[Path] | None = None
 ) -> tuple[bool, bool]:
-    """Print what one round of fixes would change; whether there is anything, and whether something went wrong."""
+    """Print what one round of fixes would change; returns whether anything would, and whether something failed."""
     from ..fixes.apply import FixError
     from .patch import show
 
@@ -137,7 +137,7 @@ def show_diff(
 
 
 def _would_fix(total: int, result: Result, resolver: Resolver) -> str:
-    """How many of the findings `--fix` would fix, and how many more unsafe fixes there are."""
+    """The summary of `--diff`: how many findings `--fix` would fix, and how many more have unsafe fixes."""
     from ..report.remedy import applied
 
     count = len(result.findings)
@@ -207,7 +207,7 @@ def _by_file(findings: Sequence[Finding], resolver: Resolver) -> dict[str, list[
 
 
 def _fixed(source: Source, findings: list[Finding]) -> tuple[str, list[Finding], bool]:
-    """The text of a file with its fixes applied, which those were, and whether one had to be left out."""
+    """The text of a file with its fixes applied, the findings they fix, and whether one had to be left out."""
     from ..fixes.apply import applicable, fixed
 
     some, errors = applicable(source, findings)

@@ -51,7 +51,7 @@ class Repository:
         return cls(Path(tops.pop()).resolve())
 
     def merge_base(self, revision: str) -> str:
-        """The commit that a change leaves from: the merge base of a revision and HEAD; raise UsageError."""
+        """The merge base of a revision and HEAD, where the change branches off; raise UsageError."""
         commit = self._try("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
         found = self._try("merge-base", commit, "HEAD") if commit else ""
         if found:
@@ -73,7 +73,7 @@ class Repository:
         return nearest(revision, self._try("for-each-ref", "--format=%(refname:short)").split("\n"))
 
     def renamed(self, commit: str) -> dict[str, str]:
-        """Old name -> new name of each file that was renamed since a commit, in files that are not added yet too."""
+        """Old name -> new name of each file that was renamed since a commit, including unstaged files."""
         with tempfile.TemporaryDirectory(prefix="collectivelint-") as folder:
             # `git diff` looks for renames among the files of an index: a copy of it takes those that are not added,
             # under any hash. `git add` would not do: it writes an object, and fails at repositories without commits.
@@ -90,7 +90,7 @@ class Repository:
         return {os.fsdecode(old): os.fsdecode(new) for old, new in zip(words[1::3], words[2::3], strict=False)}
 
     def write_files(self, commit: str, folder: Path) -> None:
-        """Write what a run reads of a commit into an empty folder, byte for byte as it was committed."""
+        """Write the files of a commit that a run reads into an empty folder, byte for byte as committed."""
         blobs: list[tuple[str, PurePosixPath]] = []
         links: list[tuple[str, PurePosixPath]] = []
         for entry in _git(self.top, "ls-tree", "-r", "-z", "-l", "--full-tree", commit).split(b"\0")[:-1]:
@@ -155,7 +155,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _git(folder: Path, *args: str, given: bytes = b"", index: Path | None = None) -> bytes:
-    """What a command of git prints; raise UsageError with git's own words if it fails."""
+    """The output of a git command; raise UsageError with git's error message if it fails."""
     environment = {name: value for name, value in os.environ.items() if name not in _OF_HOOKS}
     environment |= {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"} | ({"GIT_INDEX_FILE": str(index)} if index else {})
     try:

@@ -8,10 +8,10 @@ from ..printable import printable
 
 
 def error(text: object) -> None:
-    """Something was not done."""
+    """Print that something was not done."""
     click.echo(f"error: {printable(str(text))}", err=True)
 
 
 def warning(text: object) -> None:
-    """Something was done in another way than expected."""
+    """Print that something was done in another way than expected."""
     click.echo(f"warning: {printable(str(text))}", err=True)

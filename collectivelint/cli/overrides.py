@@ -25,7 +25,7 @@ _ADDED: Final = ("extend_select", "extend_ignore")
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """`values` win over the configuration, `more` adds to its lists, and `file` stands for all configuration files."""
+    """`values` override the configuration, `more` extends its lists, and `file` replaces all configuration files."""
 
     values: dict[str, Any]
     more: dict[str, tuple[str, ...]]
@@ -81,7 +81,7 @@ def _config(words: Sequence[str], *, isolated: bool) -> tuple[Path | None, dict[
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
-    """The options that were given and stand for settings."""
+    """The options that were given and that correspond to settings."""
     names = (
         *("fixable", *_SELECTORS),
         *("unsafe_fixes", "explicit_world", "group", "use_group_ops", "force_exclude", "preview"),

@@ -40,7 +40,7 @@ def _diff(source: Source, after: bytes) -> Iterator[bytes]:
 
 
 def _cells(source: Notebook, after: str) -> Iterator[bytes]:
-    """The same for the cells of a notebook, each under its number."""
+    """The same for a notebook, cell by cell, each under its number."""
     for cell, one, two in zip(source.cells, source.parts(source.text), source.parts(after), strict=True):
         name = f"{source.path}:cell {cell.number}".encode(errors="surrogateescape")
         # A cell is no file: that nothing ends its last line says nothing.

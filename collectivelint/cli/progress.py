@@ -18,9 +18,9 @@ _PATIENCE: Final = 0.5
 
 @contextmanager
 def bar(*, hidden: bool) -> Iterator[Callable[[int, int], None]]:
-    """A function that takes the number of finished steps and their total, and shows them as a bar on stderr until all are finished.
+    """A progress callback (finished steps, total) that draws a bar on stderr until all steps are finished.
 
-    Where stderr is no terminal, or with `hidden`, there is none.
+    It draws nothing if stderr is not a terminal, or if `hidden` is set.
     """
     since = time.monotonic()
     shown: list[Progress] = []

@@ -62,7 +62,7 @@ def rules(output_format: str) -> None:
 
 
 def _discovered() -> dict[str, RuleModule]:
-    """All rules; plugins that cannot be used are named."""
+    """All rules; prints a warning for each plugin that cannot be used."""
     found = discover()
     for problem in problems():
         click.echo(f"warning: {problem}", err=True)

@@ -1,4 +1,4 @@
-"""One run of `collectivelint check`: lint, fix, leave out what is known, and show the rest."""
+"""One run of `collectivelint check`: lint, fix, filter known findings, and show the rest."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Outcome:
 
 
 def run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) -> Outcome:
-    """Do once what the options ask for."""
+    """Run once with these options."""
     if options["show_settings"]:
         click.echo(printable(resolver.settings(targets[0]).shown()), nl=False)
         return Outcome()
@@ -147,14 +147,14 @@ def run(targets: Sequence[Path], options: dict[str, Any], resolver: Resolver) ->
 
 
 def _cache_folder(named: Path | None, target: Path) -> Path:
-    """Where the cache is; a link to a folder is followed only where it was named."""
+    """The cache folder; a link to a folder is followed only if the user named it."""
     if named is None:
         return (project_root(target) or Path()) / FOLDER
     return named.resolve() if os.path.isdir(named) else named
 
 
 def _refuse_in_place(options: dict[str, Any]) -> None:
-    """Raise UsageError for what changes files where they lie."""
+    """Raise UsageError for options that modify files in place."""
     for name in ("add_ignore", "thread_groups"):
         if options[name] not in (None, False):
             raise click.UsageError(f"--{name.replace('_', '-')} changes files, and the standard input is not a file")
@@ -163,7 +163,7 @@ def _refuse_in_place(options: dict[str, Any]) -> None:
 def _nothing(
     result: Result, linter: Linter, targets: Sequence[Path], options: dict[str, Any], resolver: Resolver
 ) -> Outcome:
-    """Say that nothing was checked: no reason to fail where the files of a hook are all excluded."""
+    """Report that nothing was checked; this is no failure if a hook passed only excluded files."""
     left_out = all(os.path.isfile(path) and resolver.settings(path).force_exclude for path in targets)
     if left_out:
         warning("nothing to check: every file that was named is excluded")
@@ -175,7 +175,7 @@ def _nothing(
 
 
 def _adopt(outcome: Outcome, linter: Linter, options: dict[str, Any], targets: Sequence[Path]) -> bool:
-    """What has to do with findings that are known: baselines and comments; whether there is anything left to do."""
+    """Handle known findings: baselines and ignore comments; returns whether the run continues to show findings."""
     from .adopting import Baselines, add_ignores
 
     known = Baselines(linter, targets, options["baseline"])
@@ -196,7 +196,7 @@ def _adopt(outcome: Outcome, linter: Linter, options: dict[str, Any], targets: S
 
 
 def _name_unreadable(result: Result, linter: Linter) -> bool:
-    """Name the files that were not checked, where no findings are shown; whether there are any."""
+    """Report the files that could not be checked, for runs that show no findings; returns whether there are any."""
     from ..report.cells import placed
 
     unread = [finding for finding in placed(result, linter)[0].findings if finding.code == UNREADABLE]

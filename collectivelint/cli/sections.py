@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Sectioned(click.Command):
-    """A command whose options are listed by what they are for; those of no section come last."""
+    """A command whose options are listed by topic; options without a section come last."""
 
     def __init__(
         self, *args: Any, sections: Mapping[str, tuple[str, ...]], tasks: Mapping[str, str], **kwargs: Any
@@ -21,7 +21,7 @@ class Sectioned(click.Command):
         self._sections, self._tasks = sections, tasks
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """An option that may stand alone takes a value behind `=` only: click would take the next word, which is a path."""
+        """Accept an optional value of an option only after `=`: click would take the next word, which is a path."""
         alone = {
             name
             for param in self.params
@@ -48,6 +48,6 @@ class Sectioned(click.Command):
 
 
 def write_tasks(formatter: click.HelpFormatter, tasks: Mapping[str, str]) -> None:
-    """A section of what people do, with the command that does it."""
+    """Write a section of common tasks, each with the command that does it."""
     with formatter.section("Common tasks"):
         formatter.write_dl(list(tasks.items()), col_max=44)

@@ -1,4 +1,4 @@
-"""What comes on the standard input: linted as if it were a file, and given back fixed, or as it came."""
+"""Source read from the standard input: linted like a file, and written back fixed, or unchanged."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class StandardInput:
-    """The bytes that came, and the text that is linted; `problem` is the reason why they are not text."""
+    """The bytes that were read, and the text that is linted; `problem` is set if they cannot be decoded."""
 
     data: bytes
     source: Source
     problem: UnreadableError | None = None
 
     def result(self, linter: Linter, targets: Sequence[Path]) -> Result:
-        """The finding that stands for a text that cannot be linted; nothing if it is of an excluded file."""
+        """The finding for a text that cannot be decoded; empty if there is no problem or the file is excluded."""
         if self.problem is None or not linter.paths(targets):
             return Result()
         place = Location(self.problem.line, self.problem.column)
@@ -41,11 +41,11 @@ class StandardInput:
         return Result([finding], files=1)
 
     def linter(self, resolver: Resolver) -> Linter:
-        """What reports ask for the lines of a text that cannot be linted."""
+        """A linter for the text; reports read its lines from it."""
         return Linter(resolver, {self.source.path: self.source})
 
     def give_back(self, source: Source) -> None:
-        """Write the text to the standard output, fixed; what could not be read goes there byte for byte."""
+        """Write the text to the standard output, fixed; a text that could not be decoded is written byte for byte."""
         if self.problem is None:
             click.echo(source.encode(source.text), nl=False)
             return

@@ -24,7 +24,7 @@ def watch(targets: Sequence[Path], once: Callable[[], int]) -> None:
         raise click.UsageError("--watch needs watchfiles: pip install 'collectivelint[watch]'") from None
 
     class OurFiles(watchfiles.DefaultFilter):
-        """Python files and configuration, outside of folders that are not edited by hand."""
+        """A watch filter: Python files and configuration files, except in folders that are not edited by hand."""
 
         def __call__(self, change: watchfiles.Change, path: str) -> bool:
             return path.lower().endswith((*SUFFIXES, *FILES)) and super().__call__(change, path)

@@ -1,4 +1,4 @@
-"""Words of a known set: the shell completes them, and a misspelt one is answered with the nearest."""
+"""Parameter types for a fixed set of words: completion in the shell, and a suggestion for a misspelt one."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Word(click.Choice[str]):
 
 
 class Subcommands(click.Group):
-    """The commands below a command. A path or a name in the place of one is answered with the command that takes it."""
+    """A group of subcommands. If a path or name stands in place of one, the error names the command that takes it."""
 
     def __init__(self, *args: Any, usual: str, **kwargs: Any) -> None:
-        """`usual`: the command that people mean when they name none."""
+        """`usual`: the subcommand that users most likely mean when they name none."""
         super().__init__(*args, **kwargs)
         self._usual = usual
 
@@ -54,7 +54,7 @@ class Subcommands(click.Group):
 
 
 def rule_words(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """What a shell completes the last of some rules to, `CL101,CL2`: the codes and names that begin with it."""
+    """Shell completions for the last rule of a list such as `CL101,CL2`: the codes and names with that prefix."""
     from click.shell_completion import CompletionItem
 
     from ..registry import discover
@@ -67,7 +67,7 @@ def rule_words(_: click.Context, __: click.Parameter, incomplete: str) -> list[C
 
 
 def config_keys(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """What a shell completes a key of the configuration to."""
+    """Shell completions for a configuration key."""
     from click.shell_completion import CompletionItem
 
     from ..settings.options import options
@@ -85,7 +85,7 @@ _READERS: Final = {
 
 
 def reader(folder: Path) -> str:
-    """The command that reads a folder without Python files, as the end of an error; empty where it holds neither a checkpoint nor a trace."""
+    """The command for a folder without Python files, as the end of an error; empty if it has no checkpoint or trace."""
     with suppress(OSError):
         for pattern, command in _READERS.items():
             if next(folder.glob(pattern), None) is not None:
@@ -98,7 +98,7 @@ _MOST_NEIGHBOURS: Final = 2_000
 
 
 def meant(path: Path) -> str:
-    """What was meant by a path that does not exist, as the end of an error: a rule, or a neighbour of nearly this name."""
+    """A suggestion for a missing path, as the end of an error: a rule, or a neighbour with a similar name."""
     from ..registry import discover
 
     rules = [module.RULE for module in discover().values()]

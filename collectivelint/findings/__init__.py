@@ -1,1 +1,1 @@
-"""From the reports of rules to the findings of a run: anchored, suppressed, compared with a baseline, in order."""
+"""Turns the reports of rules into the findings of a run: anchored, filtered by comments and baselines, and sorted."""

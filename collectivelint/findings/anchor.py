@@ -1,6 +1,6 @@
 """From a position to the libcst node of its statement: the lossless tree that fixes are built on.
 
-Only the statement is parsed, not its file: libcst then costs as much as there are findings, not as there is code.
+Only the statement is parsed, not its file, so the cost of libcst depends on the findings, not on the code size.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Anchored:
 
     @cached_property
     def _alone(self) -> Source:
-        """The statement's text as a source of its own, to convert positions in it."""
+        """The statement's text as its own source, for converting positions in it."""
         return replace(self.source, text=self.module.code)
 
     def _location(self, position: CodePosition) -> Location:
@@ -63,7 +63,7 @@ class Anchored:
         return Location(row, column + 1)
 
     def replace(self, old: cst.CSTNode, new: cst.CSTNode | cst.FlattenSentinel[cst.BaseStatement]) -> tuple[Edit, ...]:
-        """The text edits that put `new` in the place of `old`: only what differs, nothing if nothing does."""
+        """The text edits that replace `old` with `new`: only the part that differs; none if they are equal."""
         # libcst's own types do not say so, but a sentinel puts several statements in the place of one.
         changed = self.module.deep_replace(old, new)  # type: ignore[type-var]
         if not isinstance(changed, cst.Module):
@@ -109,7 +109,7 @@ def anchor(source: Source, span: Span) -> Anchored | None:
 
 
 def location(source: Source, line: int, byte_column: int) -> Location:
-    """An `ast` position as people count: characters, from 1."""
+    """An `ast` position as a `Location`: row and character column, both from 1."""
     return Location(line, source.column(line, byte_column) + 1)
 
 

@@ -1,7 +1,7 @@
-"""Known findings, kept in a file: only new ones are shown.
+"""Known findings, kept in a file, so that only new ones are shown.
 
-A finding is recognised by its rule, its file, its function and the text of its line, not by the line's number; several that
-are alike are counted. How sure it was is written down for those who read the file, and compared with nothing.
+A finding is identified by its rule, file, function and the text of its line, not by the line number; identical findings
+are counted. The confidence is written for people who read the file, and is never compared.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Compared:
 
 
 def key(finding: Finding, line: Callable[[str, int], str], base: str) -> Key:
-    """What a finding is recognised by; `base` is the folder that paths are relative to."""
+    """The key that identifies a finding; `base` is the folder that paths are relative to."""
     text = " ".join(line(finding.path, finding.location.row).split())
     return finding.code, relative(finding.path, base), finding.function, text
 
@@ -66,7 +66,7 @@ def fingerprints(findings: Sequence[Finding], line: Callable[[str, int], str]) -
 
 
 def read(file: Path) -> Counter[Key]:
-    """The findings that a file knows, with how many there are of each; raise BaselineError if it cannot be used."""
+    """The findings recorded in a file, with their counts; raise BaselineError if it cannot be used."""
     known: Counter[Key] = Counter()
     for found, entry in _entries(file):
         # What an unreadable file has in it is not known, also where an earlier version wrote that it is.
@@ -76,7 +76,7 @@ def read(file: Path) -> Counter[Key]:
 
 
 def _entries(file: Path) -> list[tuple[Key, dict[str, Any]]]:
-    """The entries of a file with what they are recognised by; raise BaselineError if it cannot be used."""
+    """The entries of a file with their keys; raise BaselineError if it cannot be used."""
     try:
         data = json.loads(read_text(file, _LARGEST))
     except OSError as error:
@@ -93,7 +93,7 @@ def _entries(file: Path) -> list[tuple[Key, dict[str, Any]]]:
 
 
 def _known_confidences(file: Path) -> dict[Key, str]:
-    """How sure the findings of a baseline were when they were written; nothing if it cannot be read."""
+    """The confidence recorded for each finding of a baseline; empty if it cannot be read."""
     try:
         entries = _entries(file)
     except BaselineError:
@@ -110,7 +110,7 @@ def _entry(file: Path, entry: Any) -> Key:
 
 
 def compare(findings: Iterable[Finding], known: Counter[Key], line: Callable[[str, int], str], base: str) -> Compared:
-    """What is new beside what is known."""
+    """Split findings into new ones and those that the baseline contains."""
     left = Counter(known)
     new: list[Finding] = []
     silenced = 0
@@ -133,9 +133,9 @@ def write(
     *,
     follow: bool = True,
 ) -> int:
-    """Write the findings to a file, at once, and the entries to keep; how many. Raise BaselineError if that fails.
+    """Write the findings and the entries to keep atomically; returns their number. Raise BaselineError on failure.
 
-    A file that could not be read is never known: its findings are not.
+    Findings about files that could not be read are never written.
 
     `follow`: the user named the file. Otherwise a symbolic link of that name is replaced, and never written through.
     """
@@ -168,7 +168,7 @@ def write(
 
 
 def _is_foreign(file: Path) -> bool:
-    """Whether it is a file with something else in it than a baseline, or one that was left in the middle of a merge."""
+    """Whether the file is not a baseline, or contains the conflict markers of an unfinished merge."""
     try:
         text = read_text(file, _LARGEST, errors="replace").strip()
     except OSError:

@@ -35,10 +35,10 @@ class Comments:
     def unused(
         self, analysis: Analysis, resolver: Resolver, broken: Collection[str]
     ) -> Iterator[tuple[Source, Ignore, tuple[str, ...]]]:
-        """The comments of ours that silenced nothing, with the codes that were not needed.
+        """The collectivelint comments that silenced nothing, with the codes that were not needed.
 
-        Reports of a rule in `broken`, of a plugin that is missing, or of a function that could not be analysed are not
-        known: comments for those may be needed.
+        Comments for rules in `broken`, for rules of missing plugins, and in files with functions that could not be
+        analysed are left out, since they may be needed.
         """
         rules = [module.RULE for module in discover().values()]
         names = {name for rule in rules for name in (rule.code, rule.name)}

@@ -1,4 +1,4 @@
-"""A condition in words: how it is written, and which way it went."""
+"""A condition in words: its source, and whether it is true or false."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FUNCTION: Final = re.compile(r"(?:async )?def (\w+)\(")
 
 
 def in_words(guard: Guard, text: Callable[[str, Span], str], *, holds: bool) -> str:
-    """What is true where the guard holds, or does not: "`rank == 0` is true", "`rank` matches `0`"; `text` gives source."""
+    """What holds in the arm of a guard: "`rank == 0` is true", "`rank` matches `0`"; `text` gives source."""
     holds = holds == guard.positive
     if guard.symbol.kind == "caught":
         return "an exception was caught" if holds else "no exception was caught"

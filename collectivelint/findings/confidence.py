@@ -1,4 +1,4 @@
-"""How sure a finding is, from the evidence that the program itself shows."""
+"""How confident a finding is, from the evidence in the program itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 
 class Confidence(IntEnum):
-    """The degrees in order, the least sure first."""
+    """The levels of confidence, lowest first."""
 
     #: It needs an unusual environment, or rests on a convention.
     LOW = 1
@@ -27,5 +27,5 @@ CONFIDENCES: Final = tuple(degree.word for degree in sorted(Confidence, reverse=
 
 
 def confidence_of(word: str) -> Confidence:
-    """The degree of one of `CONFIDENCES`."""
+    """The level with this word, one of `CONFIDENCES`."""
     return Confidence[word.upper()]

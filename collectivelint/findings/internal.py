@@ -1,4 +1,4 @@
-"""Internal errors as users see them."""
+"""The message for an internal error."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""From the report of a rule to a finding: switched on, not silenced, anchored, with its fix; and the findings to show.
+"""From the report of a rule to a finding: enabled, not silenced, anchored, with its fix; and which findings to show.
 
-Of a trail each place is shown once, of equal findings one, of findings with one cause the nearest; those that are less
-sure than the settings ask for are kept apart.
+A trail shows each line once. Of equal findings one is shown, of findings with one cause the nearest; findings below the
+configured confidence are kept apart.
 """
 
 from __future__ import annotations
@@ -86,9 +86,9 @@ class Publisher:
 
 
 def _confidence(rule: Rule, report: Report) -> Confidence:
-    """How sure a report is.
+    """The confidence of a report; at most low in a test or notebook, depending on the rule's `holds`.
 
-    A test says itself what its ranks do, starts as many as it needs, and shows it when it runs; a notebook has one process.
+    A test decides how many ranks it starts and shows a hang when it runs; a notebook has one process.
     """
     in_test = rule.holds != "anywhere" and is_test(report.path)
     in_notebook = rule.holds not in _IN_NOTEBOOKS and report.path.endswith(".ipynb")
@@ -96,7 +96,7 @@ def _confidence(rule: Rule, report: Report) -> Confidence:
 
 
 def _lines(source: Source, report: Report) -> list[int]:
-    """The lines whose comments silence a report."""
+    """The lines on which a comment silences a report."""
     lines = [report.span.line, report.span.end_line, report.statement.line]
     if not _COMPOUND.match(source.line(report.statement.line).lstrip()):
         lines.append(report.statement.end_line)
@@ -132,7 +132,7 @@ def anchored(source: Source, span: Span) -> Anchored | None:
 
 
 def trail(places: Iterable[Place]) -> tuple[Step, ...]:
-    """The steps of a trail: a line that comes up again is shown where it was first, with all that there is to say of it."""
+    """The steps of a trail, one per source line: a line that occurs again is merged into its first step."""
     steps: dict[tuple[str, int], Step] = {}
     for place in places:
         line = place.path, place.span.line
@@ -166,7 +166,7 @@ def apart(findings: Iterable[Finding], least: Callable[[Finding], Confidence]) -
 
 
 def _surest(findings: Iterable[Finding]) -> Iterator[Finding]:
-    """Each finding, or in its place the one that the analysis of another file gives for it, which says more, if it is as sure."""
+    """Replace a finding with the more detailed one from another file's analysis, if that is at least as confident."""
     every = list(findings)
     surer: dict[tuple[str, str, Location, Location], Finding] = {}
     for finding in sorted(every, key=lambda finding: (-finding.confidence, len(finding.trail), finding.message)):
@@ -184,13 +184,13 @@ def _shown(finding: Finding) -> _Shown:
 
 
 def _shorter(one: Finding, other: Finding) -> Finding:
-    """Of two findings that say the same the surer one, or the one with the shorter trail; with a fix if there is any."""
+    """Of two equal findings the more confident one, else that with the shorter trail; with a fix if either has one."""
     best, rest = sorted((one, other), key=lambda finding: (-finding.confidence, len(finding.trail)))
     return best if best.fix is not None else replace(best, fix=rest.fix)
 
 
 def _nearest(findings: Iterable[Finding]) -> Iterator[Finding]:
-    """The findings in order, but of those that share a root only the ones nearest to it."""
+    """The findings in order; of those with the same root, derived ones are dropped if another has been reported."""
     every = list(findings)
     reported = {finding.root for finding in every if finding.root and not finding.derived}
     for finding in sorted(every, key=lambda finding: finding.order):

@@ -1,4 +1,4 @@
-"""The result of a run: findings, internal errors, and how much of the program they stand for."""
+"""The result of a run: findings, internal errors, and whether it covers all files."""
 
 from __future__ import annotations
 

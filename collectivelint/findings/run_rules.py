@@ -1,4 +1,4 @@
-"""Running the rules over an analysis: a failing rule costs its own findings and nothing else."""
+"""Runs the rules over an analysis: if a rule fails, only its own findings are lost."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class RuleRunner:
     ) -> Checked:
         """The findings in the files of an analysis, and for files that could not be read.
 
-        `wanted` are all files whose findings are wanted: what is found in one may lie in another.
+        `wanted` are all files whose findings are wanted: the analysis of one file may report a finding in another.
         """
         found: list[Finding] = []
         errors: list[str] = []
@@ -84,7 +84,7 @@ class RuleRunner:
         return Checked(found, [*errors, *of_fixes, *problems()])
 
     def _settings_of(self, paths: Sequence[str]) -> list[Settings]:
-        """The settings of some files, each once."""
+        """The settings of some files, without duplicates."""
         found: dict[int, Settings] = {}
         for folder in dict.fromkeys(map(os.path.dirname, paths)):
             if folder not in self._settings:
@@ -94,5 +94,5 @@ class RuleRunner:
 
 
 def _is_on(rule: Rule, settings: Sequence[Settings]) -> bool:
-    """Whether any of the settings switches a rule on; what cannot be read is always said."""
+    """Whether any of the settings enables a rule; files that cannot be read are always reported."""
     return rule.code == UNREADABLE or not settings or any(is_selected(some, rule) for some in settings)

@@ -1,10 +1,10 @@
 """Comments that silence findings.
 
-`# collectivelint: ignore[CL201] reason` and `# noqa: CL201` speak of their line, `ignore-file[CL201]` of the file, and
-`disable[CL201]` of what follows it, up to `enable[CL201]` or the end of the file.
+`# collectivelint: ignore[CL201] reason` and `# noqa: CL201` apply to their line, `ignore-file[CL201]` to the file, and
+`disable[CL201]` to what follows it, up to `enable[CL201]` or the end of the file.
 
-What other linters read counts here as it does in ruff: a bare `# noqa` means all rules on its line, `# ruff: noqa` and
-`# flake8: noqa` on a line of their own the whole file, each with codes only these.
+Comments of other linters mean the same as in ruff: a bare `# noqa` applies to all rules on its line, `# ruff: noqa` and
+`# flake8: noqa` on a line of their own to the whole file, each with codes only to these.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _NOQA_FILE: Final = re.compile(rf"#\s*(?:ruff|flake8)\s*:\s*noqa{_CODES}", re.IG
 class Ignore:
     """One comment: for `codes`, or for `everything` without a list; `used` collects the codes it has silenced.
 
-    `kind`: "ignore", "ignore-file", "disable" or "enable". `ends` are the lines where an `enable` takes codes of a `disable`
-    back, "" standing for all of them. `unclosed`: the list of codes has no end, so that the comment means nothing.
+    `kind`: "ignore", "ignore-file", "disable" or "enable". `ends` maps a code to the line where an `enable` ends its
+    `disable`; "" stands for all codes. `unclosed`: the list of codes has no closing bracket, so the comment is invalid.
     """
 
     line: int
@@ -53,7 +53,7 @@ class Ignore:
     used: set[str] = field(default_factory=set)
 
     def silences(self, code: str, name: str) -> bool:
-        """Whether the comment names this rule. One of ours for all rules does not silence the finding about itself."""
+        """Whether the comment names this rule. One of ours for all rules does not silence CL001, which is about it."""
         return (self.everything and not (self.ours and code == "CL001")) or code in self.codes or name in self.codes
 
     def covers(self, code: str, name: str, lines: Collection[int]) -> bool:
@@ -66,7 +66,7 @@ class Ignore:
         return self.kind == "ignore" and self.line in lines
 
     def closed(self, other: Ignore) -> bool:
-        """Whether an `enable` ends part of this `disable`; records the line."""
+        """End the codes of this `disable` that the `enable` comment `other` names; returns whether there were any."""
         if self.kind != "disable" or "" in self.ends:
             return False
         meant = ("",) if other.everything else other.codes
@@ -77,7 +77,7 @@ class Ignore:
 
 
 def has_own(source: Source) -> bool:
-    """Whether a text may have a comment of ours."""
+    """Whether a text may contain a collectivelint comment."""
     return "collectivelint:" in source.text
 
 
@@ -123,7 +123,7 @@ def _ignore(match: re.Match[str], start: tuple[int, int], *, ours: bool, whole: 
 
 
 def silenced(found: list[Ignore], code: str, name: str, lines: Collection[int]) -> bool:
-    """Whether a finding on these lines is silenced; marks the comment that does it as used, one of ours before others."""
+    """Whether a finding on these lines is silenced; marks the comment as used, preferring collectivelint's own."""
     for ignore in sorted(found, key=lambda ignore: not ignore.ours):
         if ignore.silences(code, name) and ignore.covers(code, name, lines):
             ignore.used |= {code, name}

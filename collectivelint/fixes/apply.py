@@ -25,9 +25,9 @@ class FixError(Exception):
 
 
 def select(findings: Iterable[Finding], *, unsafe: bool) -> list[Finding]:
-    """The findings whose fix may be applied now, without any two that touch the same text; the first one wins.
+    """The findings whose fixes can be applied together: of fixes that edit the same text the first one wins.
 
-    The same new line in two of them, an import that both need, is no conflict.
+    The same new line in two of them, such as an import that both need, is no conflict.
     """
     chosen: list[Finding] = []
     taken: list[Edit] = []
@@ -106,7 +106,7 @@ def write(path: Path, source: Source, text: str) -> None:
 
 
 def _difference(source: Source, now: bytes) -> str:
-    """Why a file has other bytes than its text makes: it has changed, or its encoding has several spellings of a text."""
+    """Why the bytes of a file differ from its encoded text: it has changed, or its encoding is ambiguous."""
     try:
         if decode(now, source.path) == source:
             return f"{source.encoding} would not give back the rest of the file as it is"

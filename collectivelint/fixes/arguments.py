@@ -46,19 +46,19 @@ def argument(call: cst.Call, name: str, position: int | None) -> cst.Arg | None:
 
 
 def with_argument(call: cst.Call, name: str, position: int | None, value: cst.BaseExpression) -> cst.Call:
-    """The call with `value` for this parameter, in the place of the argument that it has, if it has one."""
+    """The call with `value` for this parameter, replacing the argument that it has, if any."""
     given = argument(call, name, position)
     return with_keyword(call, name, value) if given is None else call.with_deep_changes(given, value=value)
 
 
 def without_keyword(call: cst.Call, name: str) -> cst.Call | None:
-    """The call without the keyword argument `name`; None where a comment would go with it."""
+    """The call without the keyword argument `name`; None if a comment would be removed with it."""
     given = argument(call, name, None)
     return call if given is None else without(call, given)
 
 
 def without(call: cst.Call, given: cst.Arg) -> cst.Call | None:
-    """The call without this argument of it; None where a comment would go with it."""
+    """The call without this argument; None if a comment would be removed with it."""
     index = call.args.index(given)
     if _has_comment(given.comma) or _has_comment(given.whitespace_after_arg):
         return None

@@ -1,4 +1,4 @@
-"""The sizes and ranks that belong to the calls of a whole program which run on another group from now on."""
+"""The sizes and ranks that must change with calls that move to another group, over a whole program."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Belongings:
-    """What has to change in each function, with its calls that have been taken so far."""
+    """Collects, for each function, the calls that move to another group and the edits that they require."""
 
     def __init__(
         self,
@@ -30,14 +30,14 @@ class Belongings:
         facts: Mapping[Key, FunctionFacts],
         sites: Mapping[Key, Mapping[tuple[Key, Span], CallSite]],
     ) -> None:
-        """`sites` are the calls that lead to collectives on the default group, by what is called."""
+        """`sites` are the calls that lead to collectives on the default group, by callee."""
         self._analysis, self._source, self._facts, self._sites = analysis, source, facts, sites
         self._taken: dict[Key, dict[str, list[Changed]]] = {}
 
     def take(self, key: Key, calls: Sequence[Changed], group: str, *, ends: bool = False) -> str:
-        """Let calls of a function run on a group; why not, if what belongs to their data cannot follow.
+        """Move calls of a function to `group`; returns why not if the sizes of their data cannot change too, else "".
 
-        `ends`: the function has the group, so that those who call it know nothing of it.
+        `ends`: the group is created in this function, so its callers do not know it.
         """
         function = self._facts[key].function
         source = self._source(function.path)
@@ -55,11 +55,11 @@ class Belongings:
         return ""
 
     def forget(self, key: Key, group: str) -> None:
-        """The calls of a function that were to run on a group stay as they are."""
+        """Undo `take`: the calls of a function that were to move to `group` stay as they are."""
         self._taken.get(key, {}).pop(group, None)
 
     def _passed(self, key: Key, seen: set[Key]) -> frozenset[str]:
-        """The parameters for which some caller passes the size of all ranks, that it may have been passed itself."""
+        """The parameters for which some caller passes the world size, its own or one that it was passed."""
         seen.add(key)
         found = frozenset[str]()
         for (caller, span), site in self._sites.get(key, {}).items():
@@ -69,7 +69,7 @@ class Belongings:
         return found
 
     def _seen(self, key: Key, seen: set[Key]) -> str:
-        """What the callers of a function compute with the size of all ranks, themselves or further up."""
+        """Where a direct or indirect caller computes with the result and the world size; "" if none does."""
         seen.add(key)
         for (caller, span), site in self._sites.get(key, {}).items():
             reason, outside = in_caller(self._analysis, self._source(site.path), self._facts[caller].function, span)

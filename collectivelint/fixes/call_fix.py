@@ -1,4 +1,4 @@
-"""Fixes of one call or of one statement: found on its syntax tree when the fix is shown, rewritten, and turned into edits."""
+"""Fixes of one call or statement: located in the syntax tree when the fix is shown, and rewritten as edits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def call_fix(
     site: Site, applicability: Applicability, message: str, rewrite: Callable[[cst.Call], cst.CSTNode | None]
 ) -> FixBuilder:
-    """Builds the fix that puts `rewrite(call)` in the place of the call at `site`; none where that is None or no change."""
+    """Builds the fix that replaces the call at `site` with `rewrite(call)`; no fix if that is None or equal."""
 
     def build(context: FixContext) -> Fix | None:
         edits = call_edits(context, site.statement, site.span, rewrite)
@@ -32,7 +32,7 @@ def call_fix(
 def call_edits(
     context: FixContext, statement: Span, span: Span, rewrite: Callable[[cst.Call], cst.CSTNode | None]
 ) -> tuple[Edit, ...]:
-    """The edits that put `rewrite(call)` in the place of the call at `span` of a statement."""
+    """The edits that replace the call at `span` of a statement with `rewrite(call)`."""
     import libcst as cst
 
     anchored = context.anchor(statement)
@@ -49,7 +49,7 @@ def statement_fix(
     message: str,
     rewrite: Callable[[Anchored], cst.BaseStatement | list[cst.BaseStatement] | None],
 ) -> FixBuilder:
-    """Builds the fix that puts what `rewrite` returns in the place of a statement which stands on lines of its own."""
+    """Builds the fix that replaces a statement, which stands on lines of its own, with the result of `rewrite`."""
 
     def build(context: FixContext) -> Fix | None:
         import libcst as cst

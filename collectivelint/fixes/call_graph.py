@@ -50,7 +50,7 @@ class CallGraph:
         }
 
     def family(self, key: Key) -> list[Key]:
-        """The function; for a method also all that a call of it may run, and those that it overrides."""
+        """The function itself; for a method also every override and overridden method that a call of it may run."""
         function = self.facts[key].function
         if function.owner is None:
             return [key]
@@ -64,7 +64,7 @@ class CallGraph:
         return [member for member in keys if member in self.facts]
 
     def refusal(self, key: Key) -> str | None:
-        """The reason why a function cannot get a parameter; None if it can."""
+        """Why a function cannot take a new parameter; None if it can."""
         for member in self.family(key):
             function = self.facts[member].function
             label = f"`{function.qualname}`"

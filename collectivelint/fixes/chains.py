@@ -1,7 +1,7 @@
-"""`--thread-groups`: a group is handed down through the calls, from where there is one to the collectives that name none.
+"""`--thread-groups`: pass a group down the call chain, from where it is available to the collectives without `group`.
 
 Every function in between gets a keyword parameter with the default None, so that a caller without a group gets
-what there was before: the default group.
+the default group as before.
 """
 
 from __future__ import annotations
@@ -35,9 +35,10 @@ _NAMES: Final = ("group", "process_group", "collective_group")
 
 @dataclass(slots=True)
 class Plan:
-    """`edits` by file, in so many `calls`; `threaded` names the functions that get a parameter, `refused` says what stays.
+    """The edits of `--thread-groups` by file; `calls` counts the calls that they change.
 
-    `unreadable` are files that were given and could not be analysed.
+    `threaded` names the functions that get a parameter, `refused` says what is left unchanged and why. `unreadable` are
+    files that could not be analysed.
     """
 
     edits: dict[str, list[Edit]] = field(default_factory=dict)
@@ -58,9 +59,9 @@ class Chains:
         expression: str,
         locked: Collection[str] = (),
     ) -> None:
-        """`analysis` knows all functions, and was made with `explaining`; `expression` is the group to hand down, if named.
+        """`analysis` covers all functions and was made with `explaining`.
 
-        `locked` are the files that must not be changed.
+        `expression` is the group to pass, if the user named it; `locked` are the files that must not be changed.
         """
         self._analysis, self._anchor, self._expression = analysis, anchor, expression
         self._locked = locked
@@ -107,9 +108,9 @@ class Chains:
         return self._plan
 
     def _prune(self) -> bool:
-        """Leave a function as it is that not all its callers hand a group to after all; whether there was one.
+        """Give up a parameter that not all callers can pass a group to; returns whether one was given up.
 
-        Where one of them does not, its collective would go on using the default group, and nothing would say so any more.
+        A caller without one would silently keep its collective on the default group.
         """
         for key, name in list(self._parameter.items()):
             family = set(self._graph.family(key))
@@ -132,14 +133,14 @@ class Chains:
         return False
 
     def _is_ready(self, call: ApiCall, reason: str | None) -> bool:
-        """Whether the call can get a group. If not, the plan says why."""
+        """Whether the call can get a group; if not, the reason is added to the plan."""
         reason = reason or rooted(call)
         if reason:
             self._refuse(call, reason)
         return not reason
 
     def _unequal(self, path: str, span: Span) -> str:
-        """Why a call that not all ranks reach keeps its group: on another one that might not be seen any more."""
+        """Why a call that only some ranks reach keeps its group: on another one the divergence may not be reported."""
         where = self._divergent.get((path, span))
         return "" if where is None else f"not all ranks reach it ({where}); fix that first"
 
@@ -147,12 +148,12 @@ class Chains:
         self._plan.refused.append(f"{call.function.path}:{call.span.line} {call.api.op}: {reason}")
 
     def _forget(self, key: Key) -> None:
-        """No parameter for a function that keeps the group it has."""
+        """Give up the parameter of a function and its overrides."""
         for member in self._graph.family(key):
             self._parameter.pop(member, None)
 
     def _callers(self, key: Key) -> Iterator[Key]:
-        """Hand a group to a function where it is called; the callers that have none, and have to be given one."""
+        """Pass a group at the call sites of a function; yields the callers that need to be given one themselves."""
         name = self._named(key)
         for (caller, span), site in sorted(self._sites[key].items(), key=lambda item: (item[0][0], item[0][1])):
             if (site.path, span) in self._calls:
@@ -195,7 +196,7 @@ class Chains:
             self._calls[site.path, span] = (site.statement, name, text, caller)
 
     def _given(self, caller: Key, span: Span) -> str | None:
-        """The group that a call can be given as it stands: the one that was named, or the only one in reach."""
+        """The group available at a call: the one the user named, or the only one in scope."""
         groups, bound = self._facts[caller].reaching.get(span, ((), frozenset()))
         head = re.split(r"[.\[(]", self._expression, maxsplit=1)[0]
         if self._expression and (head in bound or head in self._analysis.program.indexes[caller[0]].variables):
@@ -203,7 +204,7 @@ class Chains:
         return groups[0].text if len(groups) == 1 and groups[0].certain else None
 
     def _has_source(self, key: Key, seen: set[Key]) -> bool:
-        """Whether there is a call of the function, or of those that call it, where a group can be had."""
+        """Whether a direct or indirect caller of the function has a group available."""
         for member in self._graph.family(key):
             if member in seen:
                 continue

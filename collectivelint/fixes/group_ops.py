@@ -1,4 +1,4 @@
-"""A call of `torch.distributed` as a method of `GroupOps`, which cannot fall to another group."""
+"""Rewrites a call of `torch.distributed` as a method of `GroupOps`, which never falls back to the default group."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _NAME: Final = "GroupOps"
 
 
 def as_method(analysis: Analysis, call: ApiCall, node: cst.Call, group: cst.BaseExpression) -> cst.Call | None:
-    """`dist.broadcast(x, 0)` as `GroupOps(group).broadcast(x, 0)`; None where that may not mean the same.
+    """`dist.broadcast(x, 0)` as `GroupOps(group).broadcast(x, 0)`; None if that may mean something else.
 
-    A root counts inside the group there, so only one that is rank 0, or left at that, is taken over.
+    The root of `GroupOps` is a rank in the group, so only an omitted root or rank 0 is accepted.
     """
     method = analysis.catalog.apis.get(f"{_MODULE}.{_NAME}.{call.api.op}")
     role = call.api.roles.get("group")
@@ -52,7 +52,7 @@ def as_method(analysis: Analysis, call: ApiCall, node: cst.Call, group: cst.Base
 
 
 def _bound(analysis: Analysis, call: ApiCall) -> str | None:
-    """The name that the class has, or can be given, where the call stands."""
+    """The name that the class has, or can be imported under, where the call stands."""
     path = call.function.path
     target = analysis.program.resolve(path, _NAME)
     if target is not None and target.name not in (f"{_MODULE}.{_NAME}", f"{_MODULE}.group_ops.{_NAME}"):
@@ -63,7 +63,7 @@ def _bound(analysis: Analysis, call: ApiCall) -> str | None:
 def importing(analysis: Analysis, source: Source, line: int) -> Edit | None:
     """The edit that imports the class: after the imports at the top, which have to end before `line`.
 
-    An edit of nothing where it is imported already; None where no import can stand before the line.
+    An empty edit if it is imported already; None if no import can stand before the line.
     """
     if analysis.program.resolve(source.path, _NAME) is not None:
         return edit(source, 0, 0, "")

@@ -22,8 +22,8 @@ _NOT_CODE: Final = frozenset({tokenize.NL, tokenize.NEWLINE, tokenize.COMMENT, t
 def with_ignores(source: Source, findings: Sequence[Finding], reason: str) -> tuple[list[Edit], int]:
     """The edits that silence these findings, and how many they silence.
 
-    A line with such a comment gets its codes added there. A line that ends inside a string, or with a backslash, has no
-    place for one: then the end of the finding is tried.
+    A line with such a comment gets its codes added there. If a line ends inside a string, or with a backslash, the
+    comment is put at the end of the finding instead.
     """
     ends = _ends(source)
     wanted: defaultdict[int, list[str]] = defaultdict(list)

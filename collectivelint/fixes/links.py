@@ -1,4 +1,4 @@
-"""Which files fixes must not be written to: those that only a symbolic link has brought into the run."""
+"""Which files fixes must not be written to: those reached only through a symbolic link."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def outside(paths: Iterable[str], targets: Sequence[Path]) -> dict[str, str]:
-    """A message for each file that lies outside of all targets, by its path.
+    """A message for each file outside of all targets, by its path.
 
-    A link that is itself a target was named by hand and is followed.
+    A link that is itself a target was named by the user and is followed.
     """
     named = {os.path.abspath(target) for target in targets}
     folders = tuple(f"{os.path.realpath(target).rstrip(os.sep)}{os.sep}" for target in targets if target.is_dir())

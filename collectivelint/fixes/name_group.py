@@ -1,4 +1,4 @@
-"""Fixes that name the group of a collective, or pass one on to a function, with the sizes that belong to its data."""
+"""Fixes that pass a group to a collective or a function, and adapt the world sizes and ranks used with its data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def is_without_group(call: ApiCall) -> bool:
-    """Whether the group is left out, a literal None, or an expression one arm of which is a literal None."""
+    """Whether the group is omitted, a literal None, or a conditional expression with a literal None in one arm."""
     if call.group is None or call.group.constant is None:
         return True
     return isinstance(call.group_expr, Conditional) and any(
@@ -36,7 +36,7 @@ def takes_group(call: ApiCall) -> bool:
 
 
 def pass_group(analysis: Analysis, helper: HelperCall, group: str) -> FixBuilder:
-    """Builds the fix that passes the expression `group` for the group that a call of the program's own leaves out."""
+    """Builds the fix that passes the expression `group` to a call of the program's own function that omits it."""
 
     def build(context: FixContext) -> Fix | None:
         import libcst as cst
@@ -60,7 +60,7 @@ def pass_group(analysis: Analysis, helper: HelperCall, group: str) -> FixBuilder
 
 
 def name_group(analysis: Analysis, call: ApiCall) -> FixBuilder:
-    """Builds the fix that names the group of a collective: the one of the settings, the default group, or the one in reach."""
+    """Builds the fix that passes a group to a collective: the configured, the default, or the one in scope."""
 
     def build(context: FixContext) -> Fix | None:
         from .world import caution, which_dimension, world_expression
@@ -125,7 +125,7 @@ def _fix(
 
 
 def _hidden(analysis: Analysis, call: ApiCall) -> str:
-    """Why a call that not all ranks reach keeps its group: on a sub-group the condition would be no finding any more."""
+    """Why a call that only some ranks reach keeps its group: on a sub-group the condition may not be reported."""
     for facts, found in analysis.divergences():
         here = [event.place[0] for event in (found.event, found.other) if event is not None and not event.chain]
         if facts.function is not call.function or call.span not in here:
@@ -138,7 +138,7 @@ def _hidden(analysis: Analysis, call: ApiCall) -> str:
 
 
 def _is_world(analysis: Analysis, call: ApiCall, expression: str) -> bool:
-    """Whether the expression is the default group, so that nothing changes."""
+    """Whether the expression is the default group, so that behaviour does not change."""
     from .world import world_expression
 
     target = analysis.program.resolve(call.function.path, expression)
@@ -148,7 +148,7 @@ def _is_world(analysis: Analysis, call: ApiCall, expression: str) -> bool:
 
 
 def _callers(context: FixContext, analysis: Analysis, call: ApiCall) -> tuple[frozenset[str], str]:
-    """The parameters for which this file passes the size of all ranks, and what it computes with that afterwards."""
+    """The parameters for which this file passes the world size, and what it later computes with that."""
     from .regroup import in_caller, sizes_passed
 
     function, passed, outside = call.function, frozenset[str](), ""
@@ -208,7 +208,7 @@ def _naming(
 
 
 def _named(conditional: cst.IfExp, value: cst.BaseExpression) -> cst.IfExp:
-    """`mesh.get_group() if mesh else None` with the None named."""
+    """`mesh.get_group() if mesh else None` with the None replaced by the default group."""
     return conditional.with_changes(
         body=value if _is_none(conditional.body) else conditional.body,
         orelse=value if _is_none(conditional.orelse) else conditional.orelse,

@@ -1,8 +1,8 @@
-"""What else has to change where a call runs on another group: the sizes and ranks that belong to its data.
+"""What else has to change if a call moves to another group: the sizes and ranks that belong to its data.
 
-A sum over a group that is divided by the size of all ranks is no mean. Where a size is asked for, it is asked of the
-group; where it was kept somewhere else (an attribute, an argument), it is asked for in that place; where neither can be
-done, the call has to stay as it is.
+A sum over a group divided by the world size is not a mean. A size that is queried locally is queried from the group
+instead; if it was stored elsewhere (an attribute, an argument), it is queried where it is used; if neither is possible,
+the call stays as it is.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Regrouped:
-    """The edits, or why there are none; `outside`: the data is seen by who calls the function.
+    """The edits, or why there are none; `outside`: the data is visible to the callers of the function.
 
-    `shared`: a size is used for something else as well, so that it is asked for again where it belongs to the data.
+    `shared`: a size is also used for something else, so it is queried again where it belongs to the data.
     """
 
     edits: list[Edit] = field(default_factory=list)
@@ -47,7 +47,7 @@ def regroup(
     group: str,
     passed: frozenset[str] = frozenset(),
 ) -> Regrouped:
-    """What to change in a function besides these calls of it, which run on `group` from now on."""
+    """What to change in a function besides these calls, which move to `group`."""
     scope = scope_of(source, function)
     if scope is None:
         return Regrouped()
@@ -56,7 +56,7 @@ def regroup(
 
 
 def in_caller(analysis: Analysis, source: Source, caller: Function, call: Span) -> tuple[str, bool]:
-    """What a caller computes with the size of all ranks from what a call gives it, and whether its own callers see that."""
+    """What a caller computes from a call's result and the world size, and whether its own callers see the result."""
     scope = scope_of(source, caller)
     if scope is None:
         return "", False
@@ -74,7 +74,7 @@ def sizes_passed(
     callee: Function,
     passed: frozenset[str] = frozenset(),
 ) -> frozenset[str]:
-    """The parameters for which a call passes the size of the default group; `passed` are such ones of the caller."""
+    """The parameters for which a call passes the world size; `passed` are such parameters of the caller."""
     scope = scope_of(source, caller)
     node = scope.call_at(call) if scope is not None else None
     if scope is None or node is None:
@@ -116,7 +116,7 @@ class _Regrouping:
         return found
 
     def _wanted(self) -> Iterator[ast.expr]:
-        """The sizes and ranks that belong to the data: where they are asked for, or where they are used."""
+        """The sizes and ranks that belong to the data: the expressions that query them, or else their uses."""
         wanted: dict[ast.expr, None] = {node: None for node in self._sizes.known if self._related.is_related(node)}
         for name in self._sizes.derived:
             uses = list(self._scope.loads(name))
@@ -132,13 +132,13 @@ class _Regrouping:
         yield from wanted
 
     def _is_after_group(self, node: ast.expr) -> bool:
-        """Whether the group is there where the size is asked for."""
+        """Whether the group is already defined where the size is queried."""
         head = self._group.partition(".")[0].partition("(")[0].partition("[")[0]
         made = [targets[0].lineno for targets, _ in self._scope.assignments if head in bound(targets)]
         return not made or node.lineno > min(made)
 
     def _replace(self, node: ast.expr, edits: list[Edit]) -> str:
-        """Ask the group for a size or a rank, in the place of `node`; why not, if that cannot be done."""
+        """Query the group for a size or a rank in place of `node`; returns why not if that is impossible."""
         size = self._sizes.known.get(node)
         start, end = self._scope.range_of(self._source, node)
         if size is not None and size.word is not None and isinstance(node, ast.Call):

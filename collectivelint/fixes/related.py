@@ -1,7 +1,7 @@
 """Which sizes and ranks of a function belong to the data of some of its calls.
 
-Those in what the data is made of (the list that an `all_gather` fills, a tensor that is divided before it is summed), and,
-after a call that sums or gathers, those in what is computed from the result.
+Those in the input data (the list that an `all_gather` fills, a tensor that is divided before it is summed), and,
+after a call that sums or gathers, those in values computed from the result.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _HOW: Final = frozenset({"tag", "device_ids", "timeout", "device", "wait_all_ran
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A call that runs on another group from now on; `data` are its arguments that hold data, all with None.
+    """A call that moves to another group; `data` are the parameters that take data (None: all of them).
 
-    `ahead`: what is computed from the data later on belongs to the group as well; so not after a broadcast.
+    `ahead`: values computed from the result belong to the group too; false after a broadcast.
     """
 
     span: Span
@@ -42,7 +42,7 @@ class Changed:
 
 
 def changed(call: ApiCall) -> Changed:
-    """A collective that gets another group."""
+    """A collective that moves to another group."""
     api = call.api
     how = {*api.roles.values(), *_HOW}
     params = api.params[1:] if api.params[:1] == ("self",) and call.values.get("self") is not None else api.params
@@ -75,7 +75,7 @@ class Related:
                 yield node
 
     def passed_on(self, node: ast.expr) -> ast.expr | None:
-        """What is computed from a size to be passed to one of the calls, which may do anything with it."""
+        """The expression computed from a size and passed to a program function, which may use it for anything."""
         for inner, outer in self._scope.path_up(node):
             if outer in self._calls:
                 is_exact = inner is node or (isinstance(inner, ast.keyword) and inner.value is node)
@@ -119,7 +119,7 @@ class Related:
         }
 
     def _is_transparent(self, value: ast.expr) -> bool:
-        """Whether it is computed from its parts by what is known: no table, no function of the program."""
+        """Whether a value is computed from its parts by known operations only: no dict, no function of the program."""
         return not any(
             isinstance(part, (ast.Dict, ast.DictComp, ast.Lambda))
             or (isinstance(part, ast.Call) and part not in self._calls and not self._is_library(part.func))
@@ -138,7 +138,7 @@ class Related:
         return target.kind == "external"
 
     def is_outside(self) -> bool:
-        """Whether the data is an argument, an attribute or the result of the function."""
+        """Whether the data is an argument, an attribute of one, or the function's result."""
         names = self._data | self._direct | self._ahead
         if any(name.partition(".")[0] in self._scope.params for name in names):
             return True
@@ -155,12 +155,12 @@ class Related:
     # ---------------------------------------------------------------------------------------------------- relation
 
     def is_root(self, node: ast.expr) -> bool:
-        """Whether a call of these takes its root from here."""
+        """Whether a size or rank is used in the root argument of one of the calls."""
         names = self.sizes.names_of(node)
         return any(self._roots(use) for use in (node, *(use for name in names for use in self._scope.loads(name))))
 
     def _roots(self, use: ast.expr) -> bool:
-        """Whether an expression stands in a root of a call."""
+        """Whether an expression is part of the root argument of a call."""
         for inner, outer in self._scope.path_up(use):
             call = self._calls.get(outer) if isinstance(outer, ast.Call) else None
             if call is not None and isinstance(outer, ast.Call):
@@ -168,7 +168,7 @@ class Related:
         return False
 
     def is_related(self, node: ast.expr) -> bool:
-        """Whether a size, or a rank, stands in an expression that the data is made of, or that is computed from it."""
+        """Whether a size or rank is part of an expression that the data is made of, or is computed from the data."""
         kind = self.sizes.kind(node)
         loose, plain = False, True
         for inner, outer in self._scope.path_up(node):
@@ -202,11 +202,11 @@ class Related:
         return False
 
     def _touches(self, outer: ast.expr, inner: ast.AST) -> bool:
-        """Whether another part of an expression holds the data."""
+        """Whether another operand of an expression holds the data."""
         return any(child is not inner and mentions(child, self._ahead) for child in ast.iter_child_nodes(outer))
 
     def _has_collective(self, loop: ast.For) -> bool:
-        """Whether a loop runs one of the collectives, or makes what one of them gets."""
+        """Whether a loop runs one of the collectives, or builds their input."""
         for node in ast.walk(loop):
             call = self._calls.get(node) if isinstance(node, ast.Call) else None
             if call is not None and call.data is not None:
@@ -216,7 +216,7 @@ class Related:
         return False
 
     def is_for_data(self, name: str, seen: set[str]) -> bool:
-        """Whether a size is used for the data alone, itself and what is computed from it."""
+        """Whether a size, and everything computed from it, is used for the data only."""
         if name in seen:
             return True
         seen.add(name)
@@ -225,7 +225,7 @@ class Related:
         )
 
     def _is_harmless(self, node: ast.expr, seen: set[str]) -> bool:
-        """Whether it is a test for other ranks, a line of a log, or a name made from it."""
+        """Whether a use does not affect the data: a comparison with a size, a log message, or a derived name."""
         for _, outer in self._scope.path_up(node):
             if isinstance(outer, ast.Compare):
                 return self.sizes.kind(node) == "size"
@@ -255,6 +255,6 @@ def _data(node: ast.Call, call: Changed) -> list[ast.AST]:
 
 
 def _is_report(func: ast.expr) -> bool:
-    """Whether it only reports something to users."""
+    """Whether the call only prints or logs."""
     name = func.id if isinstance(func, ast.Name) else func.attr if isinstance(func, ast.Attribute) else ""
     return name in ("print", "debug", "info", "warning", "error", "critical", "exception")

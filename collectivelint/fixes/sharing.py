@@ -1,6 +1,6 @@
-"""A decision that each rank takes for itself, taken by one and told to the others: shown as advice, never applied.
+"""Suggests that one rank decides and broadcasts the decision, instead of each rank deciding; never applied.
 
-Who should decide, and whether a broadcast or a reduction is right, is for the author to say.
+Which rank decides, and whether a broadcast or a reduction is right, is up to the author.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BROADCAST: Final = "broadcast_object_list"
 def shared_decision(
     context: FixContext, analysis: Analysis, facts: FunctionFacts, divergence: Divergence
 ) -> Fix | None:
-    """The fix of an `if` whose condition decides about a collective; None where it cannot be written down."""
+    """The suggestion for an `if` whose condition decides about a collective; None if it cannot be expressed."""
     guard, path = divergence.guard, facts.function.path
     group = _group(facts, divergence)
     module = _module(analysis, path)
@@ -55,7 +55,7 @@ def shared_decision(
 
 
 def _group(facts: FunctionFacts, divergence: Divergence) -> str | None:
-    """How the group of the collective is written in the function; nothing for the default group; None if it cannot be."""
+    """The source of the collective's group in the function; "" for the default group; None if it has none."""
     event = divergence.event
     if event.group is WORLD:
         return ""

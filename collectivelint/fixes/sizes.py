@@ -1,4 +1,4 @@
-"""Which expressions of a function are the size of the default group, or this rank's number in it."""
+"""Which expressions of a function are the world size, or this rank in the default group."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _CASTS: Final = frozenset({"int", "float"})
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """The size of the default group, or a rank in it; `word`: the parameter that takes a group instead."""
+    """The world size, or a rank in it; `word` is the name of the parameter that takes a group instead."""
 
     kind: Kind
     word: str | None = None
@@ -40,7 +40,7 @@ class Size:
 
 
 class Sizes:
-    """`known`: the expressions that are one themselves; `derived`: the names that hold one, with their values."""
+    """The sizes and ranks of a function: expressions that are one (`known`) and names computed from one (`derived`)."""
 
     def __init__(self, analysis: Analysis, source: Source, scope: Scope, passed: frozenset[str] = frozenset()) -> None:
         """`passed` are the parameters for which some caller passes the size of the default group."""
@@ -76,7 +76,7 @@ class Sizes:
         return found
 
     def _is_number(self, value: ast.expr, names: dict[str, list[ast.expr]]) -> bool:
-        """Whether it is computed from a size, as a number is: not a list of that length, nor a tensor."""
+        """Whether a value is a number computed from a size: not a list of that length, nor a tensor."""
         match value:
             case _ if value in self.known:
                 return True
@@ -103,7 +103,7 @@ class Sizes:
         return name in self.derived or any(chain(node) == name for node in self.known)
 
     def names_of(self, node: ast.expr) -> Iterator[str]:
-        """The names that hold what a known expression is."""
+        """The derived names whose value contains a known expression."""
         for name, values in self.derived.items():
             if any(node in self.within(value) for value in values):
                 yield name
@@ -119,7 +119,7 @@ class Sizes:
                         yield from self.within(other)
 
     def kind(self, node: ast.expr) -> Kind:
-        """Whether it is a size or a rank."""
+        """Either "rank", if the expression depends on the rank only, or "size"."""
         if node in self.known:
             return self.known[node].kind
         values = self.derived.get(chain(node) or "", [])
@@ -127,12 +127,12 @@ class Sizes:
         return "rank" if kinds == {"rank"} else "size"
 
     def is_exact(self, node: ast.expr) -> bool:
-        """Whether it is a name for the number itself, and for nothing computed from it."""
+        """Whether the name holds the size or rank itself, not a number computed from it."""
         values = self.derived.get(chain(node) or "", [])
         return bool(values) and all(value in self.known for value in values)
 
     def question(self, kind: Kind) -> str | None:
-        """How this file asks for the size of a group, or for the rank in it: `dist.get_world_size`."""
+        """The function this file calls for the size of a group, or the rank in it: `dist.get_world_size`."""
         wanted: Operation = "world_size" if kind == "size" else "rank"
         sources = self._analysis.catalog.of("rank_source", "uniform_source")
         names = {api.op for api in sources if api.operation == wanted}
@@ -149,7 +149,7 @@ class Sizes:
     # ------------------------------------------------------------------------------------------- single expressions
 
     def _outermost(self, node: ast.expr, size: Size) -> ast.expr:
-        """`int(os.environ["WORLD_SIZE"])` as a whole."""
+        """The whole conversion around a size: `int(os.environ["WORLD_SIZE"])`."""
         outer = self._scope.parents.get(node)
         is_cast = isinstance(outer, ast.Call) and isinstance(outer.func, ast.Name) and outer.func.id in _CASTS
         return outer if is_cast and size.word is None and isinstance(outer, ast.expr) else node
@@ -239,7 +239,7 @@ def _of_api(call: ApiCall) -> Size | None:
 
 
 def _is_container(symbol: Symbol) -> bool:
-    """Whether it is a list, whose length is a size, but which is none."""
+    """Whether it is a list: its length may be a size, but it is not a number itself."""
     if symbol.kind == "call":
         return symbol.args[0] in (named("list"), named("sorted"))
     return symbol.kind == "comprehension" or (symbol.kind == "compound" and symbol.head[0] in ("List", "Mult", "Tuple"))

@@ -1,4 +1,4 @@
-"""One function as `ast` has it, with positions: what is assigned where, and what stands around a node."""
+"""One function's `ast`, with positions: assignments and the enclosing nodes of each node."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Scope:
 
     @cached_property
     def parents(self) -> dict[ast.AST, ast.AST]:
-        """What each node stands in."""
+        """The parent of each node."""
         return {child: node for node in self.nodes for child in ast.iter_child_nodes(node)}
 
     @cached_property
     def nodes(self) -> list[ast.AST]:
-        """All nodes; of a module only those outside of its functions."""
+        """All nodes of the function; for a module, those outside of its functions."""
         if isinstance(self.tree, ast.Module):
             found: list[ast.AST] = []
             pending: list[ast.AST] = [self.tree]
@@ -43,7 +43,7 @@ class Scope:
 
     @cached_property
     def assignments(self) -> list[tuple[list[ast.expr], ast.expr]]:
-        """Targets and values; tuples are taken apart where both sides are written, loops bind what they run over."""
+        """Targets and values; tuples on both sides are paired by element, a loop pairs its target with its iterable."""
         found: list[tuple[list[ast.expr], ast.expr]] = []
         for node in self.nodes:
             match node:
@@ -65,7 +65,7 @@ class Scope:
 
     @cached_property
     def augmented(self) -> list[tuple[list[ast.expr], ast.expr]]:
-        """The targets and values of `x += y` and its like."""
+        """The targets and values of augmented assignments such as `x += y`."""
         return [([node.target], node.value) for node in self.nodes if isinstance(node, ast.AugAssign)]
 
     def is_augmented(self, name: str) -> bool:
@@ -79,7 +79,7 @@ class Scope:
                 yield node
 
     def path_up(self, node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
-        """What stands around a node, from the inside out, each with the part of it that the node is in."""
+        """The enclosing nodes of a node, innermost first, each as (the child on the path, the enclosing node)."""
         while node in self.parents:
             outer = self.parents[node]
             if isinstance(outer, ast.keyword) and outer in self.parents:
@@ -99,7 +99,7 @@ class Scope:
                 yield from targets
 
     def call_at(self, span: Span) -> ast.Call | None:
-        """The call that stands exactly there."""
+        """The call with exactly this span."""
         for node in self.nodes:
             if (
                 isinstance(node, ast.Call)
@@ -127,7 +127,7 @@ def _parsed(text: str) -> ast.Module | None:
 
 
 def scope_of(source: Source, function: Function) -> Scope | None:
-    """The function in its source; None where that cannot be read, or does not have it any more."""
+    """The scope of a function in its source; None if that cannot be parsed, or no longer contains the function."""
     tree = _parsed(source.text)
     params = frozenset(parameter.name for parameter in function.params)
     if tree is None or function.qualname.endswith("<class>"):
@@ -155,9 +155,9 @@ def chain(node: ast.AST) -> str | None:
 
 
 def dotted(node: ast.AST) -> list[str]:
-    """The names and chains of attributes in an expression, each as far as it goes; what is called is not one.
+    """The names and attribute chains in an expression, the longest of each; called functions are left out.
 
-    `p.grad.data.norm()` holds `p.grad.data`.
+    `p.grad.data.norm()` yields `p.grad.data`.
     """
     found: list[str] = []
     if isinstance(node, ast.Call):
@@ -194,7 +194,7 @@ def bound(targets: Iterable[ast.expr]) -> set[str]:
 
 
 def mentions(node: ast.AST, names: AbstractSet[str]) -> bool:
-    """Whether an expression holds one of these, a part of one, or what one is a part of."""
+    """Whether an expression contains one of these names, an attribute of one, or a prefix of one."""
     if not names:
         return False
     found = (chain(part) for part in ast.walk(node) if isinstance(part, (ast.Name, ast.Attribute)))

@@ -1,4 +1,4 @@
-"""`--thread-groups`: the plan for the collectives that have no group, with what it must leave alone."""
+"""`--thread-groups`: the plan for the collectives without a `group` argument, and the files that it must not change."""
 
 from __future__ import annotations
 

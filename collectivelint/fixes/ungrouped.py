@@ -1,4 +1,4 @@
-"""The collectives of a program that name no group, and the calls that lead to them."""
+"""The collectives of a program without a `group` argument, and the calls that lead to them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Key: TypeAlias = tuple[str, str]
 
 
 def leading(facts: FunctionFacts) -> Iterator[tuple[CallSite, Key]]:
-    """The calls of a function that lead to a collective on the default group, each with what is called."""
+    """The calls of a function that lead to a collective on the default group, each with its callee."""
     for event in events(facts.term):
         if event.group is WORLD and event.kind == "collective" and event.chain:
             first, *rest = event.chain
@@ -31,7 +31,7 @@ def leading(facts: FunctionFacts) -> Iterator[tuple[CallSite, Key]]:
 
 
 def by_function(calls: Iterable[ApiCall]) -> dict[Key, list[ApiCall]]:
-    """Calls by the function that they stand in."""
+    """Calls by the function that contains them."""
     found: dict[Key, list[ApiCall]] = {}
     for call in calls:
         found.setdefault((call.function.path, call.function.qualname), []).append(call)
@@ -39,7 +39,7 @@ def by_function(calls: Iterable[ApiCall]) -> dict[Key, list[ApiCall]]:
 
 
 def rooted(call: ApiCall) -> str:
-    """Why a collective from or to one rank cannot get a group that may be None: its root counts in the whole job."""
+    """Why a rooted collective cannot take a group: its root is a fixed global rank. "" if it can."""
     if call.api.category != "collective":
         return ""
     for role in GLOBAL_ROOTS:
@@ -55,7 +55,7 @@ def rooted(call: ApiCall) -> str:
 
 
 def missing(analysis: Analysis) -> Iterator[ApiCall]:
-    """Collectives that name no group, in functions where none is in reach."""
+    """Collectives without a `group` argument, in functions where no group is in scope."""
     for call in analysis.calls():
         absent = call.group is None or (call.group.constant is None and call.group_expr is None)
         named = isinstance(call.call, Call) and not call.call.spread
@@ -64,9 +64,9 @@ def missing(analysis: Analysis) -> Iterator[ApiCall]:
 
 
 def divergent(analysis: Analysis) -> dict[tuple[str, Span], str]:
-    """The calls that only some ranks reach, or in another order, each with the condition's place.
+    """The calls on the default group that only some ranks reach, or in another order, each with the condition's place.
 
-    On a group of which less is known the same condition may be no finding any more; that has to be fixed first.
+    On another group, about which less is known, the same condition might not be reported; it has to be fixed first.
     """
     found: dict[tuple[str, Span], str] = {}
     for facts, divergence in analysis.divergences():

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def world_expression(analysis: Analysis, call: ApiCall) -> str | None:
-    """`dist.group.WORLD` with the names this file has for it; None if it imports nothing that leads there.
+    """`dist.group.WORLD` with this file's names for it; None if nothing it imports provides that.
 
-    Where a framework has a function of its own for it, and nothing else is at hand, that one is called.
+    If only a framework's own accessor for the default group is available, a call of it is returned.
     """
     from ..ir.names import plain
 
@@ -49,7 +49,7 @@ def world_expression(analysis: Analysis, call: ApiCall) -> str | None:
 
 
 def prefixes(analysis: Analysis, path: str) -> Iterator[str]:
-    """Names under which a module that has the default group may be known in a file."""
+    """Names under which a file may know a module that provides the default group."""
     yield ""
     imports = analysis.program.indexes[path].imports
     for name in imports:
@@ -69,7 +69,7 @@ def which_dimension(group: GroupInReach) -> str:
 
 
 def caution(groups: Iterable[GroupInReach], expression: str) -> str:
-    """What is wrong with an expression that a user has given for a group: a mesh of several dimensions has several."""
+    """What is wrong with a user's expression for a group: `get_group()` fails for a mesh of several dimensions."""
     for group in groups:
         if group.dims is not None and len(group.dims) > 1 and expression == f"{group.owner}.get_group()":
             dims = f"`{group.owner}` has {len(group.dims)} dimensions"

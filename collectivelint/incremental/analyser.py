@@ -1,4 +1,4 @@
-"""Analysing some files of a program in this process: facts of functions are kept from one call to the next."""
+"""Analyses some files of a program in this process; the facts of functions are kept between calls."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Analyser:
         rules: RuleRunner,
         files: SourceFiles,
     ) -> None:
-        """Nothing is analysed before `analyse` is called, and the analysis is not imported."""
+        """Nothing is analysed, and the analysis is not imported, before `analyse` is called."""
         self._opened, self._rules, self._files = opened, rules, files
 
     def analyse(self, paths: Sequence[str], making: Sequence[Making]) -> Shard:

@@ -1,8 +1,8 @@
-"""The file of the cache. It lies in the project, and its source is not trusted: a database can delete, loop or grow.
+"""The file of the cache. It lies in the project and is not trusted: a crafted database can delete, loop or grow.
 
-So it is only read, as an immutable file, and after its schema has been compared with ours: no journal beside
-it is played back, no view or trigger runs, no link is followed, and what is asked has limits. A change is made in a
-copy, which then replaces it. What is not ours is left alone.
+So it is only read, as an immutable file, and only after its schema has been compared with the expected one: no journal
+beside it is played back, no view or trigger runs, no link is followed, and queries are limited. A change is made in a
+copy, which then replaces the file. Files that are not a collectivelint cache are left alone.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ _MARKS: Final = {".gitignore": "*\n", "CACHEDIR.TAG": _TAG}
 
 
 class ForeignError(Exception):
-    """What lies where the cache belongs is not ours; the message says so, and what to do."""
+    """The file in the cache's place is not a collectivelint cache; the message says so, and what to do."""
 
 
 def connect(folder: Path) -> sqlite3.Connection | None:
-    """The database of a folder, to be read; None if there is none. Raise ForeignError, OSError or sqlite3.Error."""
+    """The database of a folder, opened read-only, or None. Raise ForeignError, OSError or sqlite3.Error."""
     if not _is_there(folder):
         return None
     file = folder / NAME
@@ -68,7 +68,7 @@ def connect(folder: Path) -> sqlite3.Connection | None:
 
 
 def change(folder: Path, write: Callable[[sqlite3.Connection], bool]) -> None:
-    """Let `write` change a copy of the database, and put that in its place if it says so; there may be none yet.
+    """Let `write` change a copy of the database, which replaces the original if `write` returns True.
 
     Raise ForeignError, OSError or sqlite3.Error.
     """
@@ -98,7 +98,7 @@ def change(folder: Path, write: Callable[[sqlite3.Connection], bool]) -> None:
 
 
 def ask(database: sqlite3.Connection, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
-    """The rows of an answer; raise sqlite3.DatabaseError if there are more than any cache of ours has."""
+    """The rows of a query; raise sqlite3.DatabaseError if there is more data than in any genuine cache."""
     _limit_time(database)
     rows: list[tuple[Any, ...]] = []
     size = 0
@@ -112,14 +112,14 @@ def ask(database: sqlite3.Connection, query: str, values: tuple[object, ...]) ->
 
 
 def remove(folder: Path) -> None:
-    """Remove a database of ours that cannot be read."""
+    """Remove a collectivelint database that cannot be read."""
     with suppress(OSError, ForeignError):
         if _is_there(folder):
             (folder / NAME).unlink()
 
 
 def _is_there(folder: Path) -> bool:
-    """Whether there is a database that may be ours. Raise ForeignError for anything else of its name."""
+    """Whether there is a database that may be a cache. Raise ForeignError for anything else of that name."""
     if folder.is_symlink():
         raise ForeignError(f"{folder}: is a symbolic link; nothing is cached (--cache-dir names another folder)")
     file = folder / NAME
@@ -151,7 +151,7 @@ def _open(file: Path, how: str) -> sqlite3.Connection:
 
 
 def _checked(database: sqlite3.Connection, file: Path) -> sqlite3.Connection:
-    """The database, if it has our tables and nothing else; closed otherwise. Raise ForeignError or sqlite3.Error."""
+    """The database, if it has exactly the expected tables; closed otherwise. Raise ForeignError or sqlite3.Error."""
     try:
         ((application,),) = database.execute("PRAGMA application_id")
         ((version,),) = database.execute("PRAGMA user_version")
@@ -177,7 +177,7 @@ _KNOWN: Final = ((_APPLICATION, _VERSION), (0, 0))
 
 
 def _is_marked(file: Path) -> bool:
-    """Whether the head of the file says that it is ours. The format: https://www.sqlite.org/fileformat2.html"""
+    """Whether the header of the file has collectivelint's marks. The format: https://www.sqlite.org/fileformat2.html"""
     with suppress(OSError), file.open("rb") as stream:
         head = stream.read(100)
         return head.startswith(b"SQLite format 3\0") and head[68:72] == _APPLICATION.to_bytes(4, "big")
@@ -190,7 +190,7 @@ def _limit_time(database: sqlite3.Connection) -> None:
 
 
 def _prepare(folder: Path) -> None:
-    """The folder, with marks that keep it out of repositories and backups if nothing but the cache is in it."""
+    """Create the folder; if it has only the cache in it, add files that keep it out of repositories and backups."""
     if not folder.is_symlink():
         folder.mkdir(parents=True, exist_ok=True)
         names = {item.name for item in folder.iterdir()}

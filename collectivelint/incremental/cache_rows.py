@@ -1,4 +1,4 @@
-"""What the cache holds of a file, as text and back. What is read back is not trusted: every type is checked."""
+"""Encodes what the cache stores for a file as text, and decodes it, checking every type: the cache is not trusted."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ _T = TypeVar("_T")
 
 @dataclass(slots=True)
 class Row:
-    """What is known of one file. `findings` is None where it has not been analysed itself.
+    """What is cached for one file. `findings` is None if the file itself has not been analysed.
 
-    `stamp` is (mtime in ns, size, digest); `looked` is the sum of the bits of the files whose index, functions or circles
-    its findings rest on, as `Program.bits` numbers them; `made` is where it makes groups; `reads` are the facts of other
-    files that they rest on, with their digests. `asked` are the names of other files that its own names led to.
+    `stamp` is (mtime in ns, size, digest); `looked` are the files whose index, functions or call cycles its findings
+    depend on, as a bit set numbered by `Program.bits`; `made` is where it creates groups; `reads` are the facts of
+    other files that its findings depend on, with their digests; `asked` are the names it looks up in other files.
     """
 
     stamp: tuple[int, int, str]
@@ -82,7 +82,7 @@ def findings_text(findings: Sequence[Finding]) -> str:
 
 
 def asked_text(asked: Asked) -> str | None:
-    """The text of the names that were asked for."""
+    """The text of the names looked up in other files."""
     return _text({path: sorted(names) for path, names in asked.items()})
 
 
@@ -97,7 +97,7 @@ def _text(value: object) -> str | None:
 
 
 def shape(index: FileIndex) -> Shape:
-    """The classes of a file: rows of a class, a base as written and its own name; then rows of a class and its methods."""
+    """The classes of a file: (class, base as written, the base's own name) rows, then ("", class, methods...) rows."""
     bases = [[name, base, own] for name, base, own in class_table(index)]
     return [*bases, *(["", name, *class_.methods] for name, class_ in index.classes.items())]
 
@@ -136,7 +136,7 @@ def places_of(data: Any) -> list[list[Any]]:
 
 
 def reads_of(data: Any) -> Reads:
-    """The facts of other files that a file rests on."""
+    """The facts of other files that a file depends on."""
     return {
         path: {name: _is(digest, str) for name, digest in _is(names, dict).items()}
         for path, names in _is(data, dict).items()
@@ -144,7 +144,7 @@ def reads_of(data: Any) -> Reads:
 
 
 def asked_of(data: Any) -> Asked:
-    """The names of other files that were asked for."""
+    """The names looked up in other files."""
     return {path: set(_names(names)) for path, names in _is(data, dict).items()}
 
 
@@ -193,7 +193,7 @@ def _lines(starts: Any, names: Any, others: Any) -> LineTable:
 
 
 def findings_of(path: str, data: Any, program: Container[str]) -> list[Finding]:
-    """The findings of a file. They lead to files of the program only: what they name is read, shown and fixed."""
+    """The findings of a file. Their paths must be files of the program, since those are read, shown and fixed."""
     return [_finding(path, item, program) for item in _is(data, list)]
 
 

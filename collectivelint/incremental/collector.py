@@ -1,4 +1,4 @@
-"""The cyclic garbage collector, kept away while millions of objects are made and hardly any circles."""
+"""Pauses the cyclic garbage collector while millions of objects with hardly any reference cycles are created."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MANY: Final = 500_000
 
 
 def collect() -> None:
-    """Look for circles in what a large run has left behind."""
+    """Collect the reference cycles that a large run has left behind."""
     if gc.get_freeze_count() > _MANY:
         gc.unfreeze()
         gc.collect()
@@ -22,9 +22,9 @@ def collect() -> None:
 
 @contextmanager
 def paused(*, holds: bool = False) -> Iterator[None]:
-    """Do not look for circles in here; of a large run, the process may well end before anything needs their memory.
+    """Disable the collector inside the block; objects of a large run are frozen, since the process may end soon.
 
-    `holds`: what runs before this one have left behind is held, and likely needed again.
+    `holds`: objects that earlier runs left behind are still held, and likely needed again.
     """
     if not gc.isenabled():
         yield

@@ -1,4 +1,4 @@
-"""Where programs make sub-groups, as the cache has it, and what of it findings depend on."""
+"""Where programs create sub-groups, as the cache stores it, and which part of it findings depend on."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 
 def summary_of(made: dict[str, list[Making]]) -> tuple[object, ...]:
-    """What findings depend on without a look: where groups leave ranks out, whether any are of listed ranks, or all of all.
+    """What findings depend on without recording it: partial groups, whether rank lists occur, whether all are full.
 
-    A place that moves is read again by what reaches it.
+    Lines are left out: a finding that refers to the place of a call records that it read it.
     """
     every = [item for path in sorted(made) for item in made[path]]
     some = [(item.path, item.op) for item in every if item.members == "some"]
@@ -19,7 +19,7 @@ def summary_of(made: dict[str, list[Making]]) -> tuple[object, ...]:
 
 
 def making_of(path: str, item: list[object]) -> Making:
-    """One of a file's calls that make groups, from the row of the cache."""
+    """One call of a file that creates a group, from the row of the cache."""
     from ..analysis.summary.making import Making
     from ..ir.nodes import Span
 

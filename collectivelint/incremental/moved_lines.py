@@ -1,4 +1,4 @@
-"""Findings of the cache after lines of other files have moved: their trails lead to where the same statements are now."""
+"""Updates cached findings whose trails refer to lines of other files, after those lines have shifted."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _LINE: Final = re.compile(r"\(line \d+\)")
 
 
 def after_moves(findings: Sequence[Finding], moves: Moves) -> list[Finding] | None:
-    """The findings with the lines of now; None where a line is not there any more, or stands in a text.
+    """The findings with updated lines; None if a line no longer exists, or is named in a message.
 
-    What one file tells of another one is found again as well: its columns and fixes are those of before.
+    A finding that one file's analysis reports in another file gives None too: its columns and fixes would be outdated.
     """
     found: list[Finding] = []
     for finding in findings:
@@ -55,7 +55,7 @@ def _after_moves(finding: Finding, moves: Moves) -> Finding | None:
 
 
 def _texts(finding: Finding) -> Iterator[str]:
-    """What it says, beside its trail."""
+    """The texts of a finding: its message, help, trail, and fix."""
     yield finding.message
     yield finding.help
     yield from (step.text for step in finding.trail)
@@ -66,7 +66,7 @@ def _texts(finding: Finding) -> Iterator[str]:
 
 
 def _root(root: str, moves: Moves) -> str | None:
-    """What findings of one cause share: a kind, a file, a line and a column; empty where there is no such cause."""
+    """The updated `root` (kind, file, line, column) of a finding; "" stays "", None if the line no longer exists."""
     head, *place = root.rsplit(":", 2)
     for path, (before, now) in moves.items():
         if head.endswith(f" {path}") and len(place) == 2:

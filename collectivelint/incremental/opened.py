@@ -1,4 +1,4 @@
-"""Programs whose files are known; a process that lints again and again holds the last ones, with what is known of them."""
+"""Opened programs; a process that lints repeatedly keeps the last ones, with what was computed for them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Opened:
         return {path: self.indexes[path] for path in self.project.files} if self._followed else self.indexes
 
     def own_program(self) -> Program:
-        """The program without what it leads to in installed packages: those do not say what runs a function of it."""
+        """The program without the installed packages that it leads to: those do not call its functions."""
         if not self._followed:
             return self.program
         return Program(self._own(), self._lower, self.project.catalog.modules, self.project.catalog.names)
@@ -83,14 +83,14 @@ class Opened:
         return self.analysis
 
     def all_asked(self, asked: Mapping[str, Asked]) -> dict[str, Asked]:
-        """The names that files have asked others for, with those of earlier runs."""
+        """The names that files have looked up in others, including those of earlier runs."""
         self.asked = united(self.asked, asked)
         return self.asked
 
     def changes(self, now: Opened) -> dict[str, FileIndex] | None:
-        """By file that has changed: its index in `now`, the program as it is of which nothing is known. None: another program.
+        """The changed files with their indexes in `now`, a newly opened version; None if it is another program.
 
-        Some names may mean something else; but as many classes are below others, and comments say something or nothing.
+        Names may mean something else in it, but class hierarchies and annotations in comments must be the same.
         """
         if self.view.key != now.view.key or self.project.catalog is not now.project.catalog:
             return None
@@ -111,7 +111,7 @@ class Opened:
         return found
 
     def read_as(self, other: Opened) -> None:
-        """Take over the indexes of files that are the same in another program."""
+        """Take over the indexes of unchanged files from another program."""
         stamps = other.view.stamps
         for path, stamp in self.view.stamps.items():
             known = other.indexes.made(path) if stamp[2] and path in stamps and stamps[path][2] == stamp[2] else None
@@ -120,17 +120,17 @@ class Opened:
                 self._indexed.add(path)
 
     def renamed(self, changed: Mapping[str, FileIndex]) -> list[str]:
-        """Those of the changed files in which others find something else now."""
+        """The changed files whose index differs, so that other files may find something else in them."""
         return [path for path, index in changed.items() if not _is_like(self.indexes[path], index)]
 
     def is_bound(self, renamed: Sequence[str]) -> bool:
-        """Whether something depends on the names of these files, without having noted it."""
+        """Whether something depends on the names of these files without having recorded it."""
         if self.analysis is None or not renamed:
             return False
         return self.analysis.is_configured
 
     def follow(self, now: Opened, changed: Mapping[str, FileIndex], renamed: Sequence[str]) -> None:
-        """Become the program of `now`; all is forgotten that rests on what has changed."""
+        """Become the program of `now`; everything that depends on the changed files is forgotten."""
         self.project, self.resolver, self.view, self.loader = now.project, now.resolver, now.view, now.loader
         self.indexes.preload(changed.values())
         self._indexed |= changed.keys()
@@ -146,17 +146,17 @@ class Opened:
 
 
 def _is_like(one: FileIndex, other: FileIndex) -> bool:
-    """Whether two versions of a file show the same to other files."""
+    """Whether two versions of a file look the same to other files."""
     return one == other or (one.problem is not None and other.problem is not None)
 
 
 def _is_cheap(fresh: Opened) -> bool:
-    """Whether there is nothing to interpret: while a line is typed, the file cannot be parsed, and soon it can again."""
+    """Whether there is nothing to analyse: while a line is being typed, its file may not parse for a moment."""
     return all(fresh.indexes[path].problem is not None for path in fresh.project.asked)
 
 
 class Held:
-    """The last programs of one project, while the process lives."""
+    """The last programs of one project, kept for the lifetime of the process."""
 
     def __init__(self) -> None:
         """None yet."""
@@ -167,7 +167,7 @@ class Held:
         return len(self._programs)
 
     def take(self, fresh: Opened) -> Opened:
-        """The program that `fresh` is, with what is known of it or of one like it; not held until it is given back."""
+        """The program of `fresh`, reusing a held one that matches it; it is no longer held until `hold` returns it."""
         best: tuple[int, Opened, dict[str, FileIndex], list[str]] | None = None
         for known in self._programs:
             changed = known.changes(fresh)
@@ -189,6 +189,6 @@ class Held:
         return fresh
 
     def hold(self, program: Opened) -> None:
-        """Hold a program that nothing is being done with; it is the first to be taken."""
+        """Hold a program that is not in use; it is the first that `take` considers."""
         self._programs.insert(0, program)
         del self._programs[_MOST_HELD:]

@@ -45,8 +45,8 @@ class CacheView:
     ) -> None:
         """`texts` are the contents of files that differ from those on the disk.
 
-        Without a folder nothing is read or written. `fixing`: fixes in the cache are not used, since they are going to be
-        written to the files, and the cache lies in the project, and may have been written by another program. `alias`: as in `key`.
+        Without a folder nothing is read or written. `fixing`: fixes in the cache are not used, since they are going to
+        be written to files, and the cache may have been written by another program. `alias`: as in `key`.
         """
         self._fixing = fixing
         self._asked, self._every = project.asked, project.files
@@ -125,7 +125,7 @@ class CacheView:
         return [path for path in self._asked if path not in self._found]
 
     def _renamed(self, store: Cache, indexes: Indexes) -> dict[str, frozenset[str] | None]:
-        """By changed file: the names that mean something else in it now; None: any may. Notes where its lines are now."""
+        """By changed file the names whose meaning has changed; None: any may have. Records how its lines moved."""
         found: dict[str, frozenset[str] | None] = {}
         for path in self._changed:
             before, now = store.index(path), indexes[path]
@@ -140,7 +140,7 @@ class CacheView:
         return found
 
     def _follow_moves(self, known: dict[str, list[Finding]]) -> set[str]:
-        """Lead findings of the cache to where lines are now; the files of those that cannot be."""
+        """Update the lines of cached findings; returns the files whose findings could not be updated."""
         lost: set[str] = set()
         for path in known.keys() - self._changed:
             now = after_moves(known[path], self._moves)
@@ -152,12 +152,12 @@ class CacheView:
         return lost
 
     def lines(self, path: str, indexes: Mapping[str, FileIndex]) -> LineTable:
-        """The statements of a file: digests of facts count lines from where these begin."""
+        """The line table of a file; digests of facts count lines relative to the statements in it."""
         return self._moves[path][1] if path in self._moves else indexes[path].lines
 
     @property
     def is_kept(self) -> bool:
-        """Whether what is found will be kept for the next run."""
+        """Whether the findings will be stored for the next run."""
         return self._store is not None
 
     @property
@@ -175,7 +175,7 @@ class CacheView:
         return self._spread.watched(path) if self._spread is not None and not self.full_run else ()
 
     def following(self, shard: Shard) -> list[str]:
-        """The files to be analysed next: facts that they have read have changed, as `shard` has found."""
+        """The files to analyse next, because facts that they read differ in `shard`."""
         if self.full_run or self._spread is None:
             return []
         found = self._spread.following(shard.digests, shard.looked)
@@ -185,7 +185,7 @@ class CacheView:
         return [path for path in self._asked if path in found]
 
     def _reshaped(self, store: Cache, program: Program, indexes: Indexes) -> bool:
-        """Whether something changed that files depend on without having read it: classes, or whether groups are made."""
+        """Whether something changed that files depend on without recording it: class hierarchies, or created groups."""
         if any(shape(indexes[path]) != store.shape(path) for path in self._changed):
             return True
         self._made = {path: [making_of(path, item) for item in some] for path, some in store.made().items()}
@@ -210,11 +210,11 @@ class CacheView:
         return [item for path in self._every for item in self._made.get(path, ())]
 
     def has_groups(self, program: Program) -> bool:
-        """Whether any file of the program makes groups of some ranks."""
+        """Whether any file of the program creates a group of some ranks only."""
         return any(item.members != "all" for item in self.making(program))
 
     def _made_by(self, program: Program, path: str) -> list[Making]:
-        """Where a file makes groups, if its text has the name of a constructor in it."""
+        """Where a file creates groups, if its text contains the name of a constructor."""
         from ..analysis.checks.group_sites import made_in
 
         try:
@@ -234,7 +234,7 @@ class CacheView:
         return {path: made for path in paths if (made := self._made_by(program, path))}
 
     def merge(self, made: Sequence[dict[str, list[Making]]]) -> None:
-        """Take over where groups are made, as worker processes have found it."""
+        """Take over where groups are created, as found by worker processes."""
         self._made = {path: places for some in made for path, places in some.items()}
 
     def take(self, shard: Shard, stale: Sequence[str]) -> None:
@@ -245,7 +245,7 @@ class CacheView:
         self._found |= found
 
     def answers(self, code: Callable[[str], bytes], commands: str) -> Answers:
-        """What an earlier run has found out about functions, as far as it is still true; `code` gives that of a file."""
+        """What an earlier run found out about functions, where it is still valid; `code` gives the code of a file."""
         known = None if self._store is None or self.full_run else self._store.answers()
         return known if known is not None and known.hold(self._changed, code, commands) else Answers(commands=commands)
 
@@ -279,7 +279,7 @@ class CacheView:
         )
 
     def findings(self) -> list[Finding]:
-        """The findings of this run, and those of the cache that are still true."""
+        """The findings of this run, and the cached ones that are still valid."""
         asked = dict.fromkeys(self._asked)
         # Of a file that is not asked about, the cache may know how it calls one that is.
         others = (path for path in self._found if path not in asked)

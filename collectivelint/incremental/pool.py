@@ -29,9 +29,9 @@ _MOST_UNEVEN: Final = 1.12
 
 
 def divide(paths: Sequence[str], parts: int) -> list[list[str]]:
-    """The files in as many parts of about the same size, each of whole folders where those can be shared out evenly.
+    """Divide the files into parts of about the same size, each made of whole folders if those can be balanced.
 
-    Files that two processes need are read and interpreted in both: projects that lie side by side have none in common.
+    A file that two processes need is read and interpreted in both; projects side by side usually share none.
     """
     # A file outside the folder at hand has an absolute path, the others do not.
     top = os.path.commonpath(paths) if len({path.startswith(os.sep) for path in paths}) == 1 else ""
@@ -50,7 +50,7 @@ def divide(paths: Sequence[str], parts: int) -> list[list[str]]:
 
 
 def split(paths: Sequence[str], parts: int) -> list[list[str]]:
-    """The files in as many parts of about the same size in bytes; neighbours stay together, they call each other."""
+    """Divide the files into parts of about the same size in bytes; neighbours stay together, they call each other."""
     sizes = [_size(path) for path in paths]
     share = sum(sizes) / parts
     found: list[list[str]] = [[]]
@@ -71,11 +71,11 @@ def _size(path: str) -> int:
 
 
 class WorkerError(Exception):
-    """A process ended, or failed in a way that is not ours to handle; the message says what happened."""
+    """A worker process ended or failed unexpectedly; the message says what happened."""
 
 
 def _end_with_parent() -> None:
-    """End this process when its parent has ended, however that happened."""
+    """End this process when its parent ends, for whatever reason."""
     import multiprocessing
 
     parent = multiprocessing.parent_process()
@@ -86,9 +86,9 @@ def _end_with_parent() -> None:
 
 
 class Crew:
-    """Processes that do one task after the other, each with a state of its own.
+    """Worker processes that run one task after another, each with its own state.
 
-    A process inherits everything there is when the crew is made; what it is asked to do, and what it answers, is sent.
+    Workers are forked, so they inherit everything that exists then; requests and answers are sent through pipes.
     """
 
     def __init__(self, tasks: Sequence[Callable[[Any], Any]], members: int) -> None:
@@ -126,7 +126,7 @@ class Crew:
             return
 
     def ask(self, task: Callable[[Any], Any], given: Sequence[Any]) -> list[Any]:
-        """The answers of all processes to one of the tasks, each with its own of `given`."""
+        """Run a task in all processes, each with its own item of `given`; returns their answers."""
         number = self._tasks.index(task)
         for member, value in enumerate(given):
             self._send(member, (number, value))
@@ -135,9 +135,9 @@ class Crew:
     def share(
         self, task: Callable[[Any], Any], given: Sequence[Sequence[Any]], *, help_others: bool = True
     ) -> Iterator[tuple[int, Any]]:
-        """Which process it was and its answer to one of the tasks, as they come, for pieces of work.
+        """Distribute pieces of work; yields (process number, answer) as answers arrive.
 
-        Each process does its own pieces, then what is left of the others'.
+        Each process does its own pieces first, then takes over pieces of the others.
         """
         number = self._tasks.index(task)
         from multiprocessing.connection import wait
@@ -183,7 +183,7 @@ class Crew:
         return WorkerError(f"a process ended with exit code {self._processes[member].exitcode}; try --jobs 1")
 
     def close(self) -> None:
-        """End the processes, which are waiting for something to do."""
+        """End the processes, which are idle."""
         for connection in self._connections:
             connection.close()
         for process in self._processes:

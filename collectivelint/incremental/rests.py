@@ -1,4 +1,4 @@
-"""What the findings of files rest on: the files that were looked at, and the facts of others, with their digests."""
+"""What the findings of files depend on: the files that were read, and the facts of other files, with their digests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def note_rests(shard: Shard, analysis: Analysis, view: CacheView, text: Callable[[str, Span], str]) -> None:
-    """Note for the files of an analysis what they rest on, and how facts of theirs that others have read are now.
+    """Record in `shard` what the files of an analysis depend on, and the current digests of facts that others read.
 
     `text` gives the source of a span of a file.
     """

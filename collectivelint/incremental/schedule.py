@@ -37,7 +37,7 @@ class Schedule:
     progress: Progress
 
     def run(self, analyse: AnalyseFiles) -> Shard:
-        """What `analyse` finds in all stale files; an error in it says that a process ended, and files are missing."""
+        """The merged results of `analyse` for all stale files; if a process ended, that is an error in it."""
         whole = Shard()
         jobs = usable(self.jobs, len(self.stale))
         try:

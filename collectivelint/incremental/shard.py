@@ -1,4 +1,4 @@
-"""What analysing some files gives: findings, and what they rest on."""
+"""The result of analysing some files: findings, and what they depend on."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Shard:
-    """What analysing some files gave: findings, internal errors, and by file what its findings rest on.
+    """The result of analysing some files: findings, internal errors, and by file what its findings depend on.
 
-    `digests` are those of the facts that other files have read before, `asked` the names that each file has asked others
-    for. `unsettled` are the facts of recursions whose
-    iteration was given up.
+    `digests` are those of the facts that other files have read before; `asked` are the names that each file has looked
+    up in others; `unsettled` are the facts of recursive functions whose fixed-point iteration was given up.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -42,7 +41,7 @@ class Shard:
 
 
 def united(one: Mapping[str, Asked], other: Mapping[str, Asked]) -> dict[str, Asked]:
-    """The names that files have asked others for, of both."""
+    """The union of two records of names that files have looked up in others."""
     found = dict(one)
     for asking, files in other.items():
         known = found.get(asking, {})

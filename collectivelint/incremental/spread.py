@@ -1,4 +1,4 @@
-"""How a change spreads: from file to file as long as facts that are read elsewhere change, and no further."""
+"""How a change propagates from file to file: only as long as facts that other files read have changed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 class Spread:
-    """The files that are stale after a change, as the analysis of the first ones shows which facts are others now.
+    """The files that are stale after a change, refined as the analysis shows which facts have changed.
 
-    Of a stale file that is not asked about no facts are computed: all that is read of it counts as changed.
+    No facts are computed for a stale file that is not linted: every fact read from it counts as changed.
     """
 
     def __init__(
@@ -27,9 +27,10 @@ class Spread:
         *,
         beyond: bool = False,
     ) -> None:
-        """`looked` and `reads` are what the last run has kept of each file.
+        """`looked` and `reads` are what the last run recorded for each file.
 
-        `beyond`: rules may read more than facts of functions that are called, so that all that has read a stale file is stale.
+        `beyond`: rules may read more than the facts of called functions, so every file that has read a stale one is
+        stale.
         """
         self._beyond = beyond
         self._program, self._looked = program, looked
@@ -50,10 +51,10 @@ class Spread:
         unknown: set[str],
         asked: Mapping[str, Asked],
     ) -> set[str]:
-        """The files that are stale because of their text, or what they have seen of others' besides facts.
+        """The files that are stale because their text, or something other than facts that they read, has changed.
 
-        `renamed` are those of the changed files in which names mean something else now, with these, or None if any may.
-        `unknown` are files whose findings are not known. `asked` are by file the names that it has asked others for.
+        `renamed` maps changed files to the names whose meaning has changed, or to None if any may have. `unknown` are
+        files whose findings are not known. `asked` are the names that each file has looked up in others.
         """
         program = self._program
         self._changed = changed
@@ -74,7 +75,7 @@ class Spread:
         return {name for names in self._readers.get(path, {}).values() for name in names}
 
     def following(self, digests: Reads, looked: Mapping[str, int]) -> set[str]:
-        """The files that are stale now that these facts are known, of the files that `looked` names."""
+        """The files that become stale given the new facts of the files in `looked`."""
         found: set[str] = set()
         for path in looked.keys() - self._compared:
             self._compared.add(path)
@@ -88,12 +89,12 @@ class Spread:
         return self._added(found)
 
     def _is_in_other_circles(self, path: str, looked: int) -> bool:
-        """Whether a file has changed, or its functions belong to other circles than they did before."""
+        """Whether a file has changed, or its functions belong to other call cycles than before."""
         shift = 2 * len(self._program.bits)
         return path in self._changed or looked >> shift != self._looked.get(path, 0) >> shift
 
     def _circles(self, path: str, looked: int) -> set[str]:
-        """The files that have functions in a circle with those of a file, before or now."""
+        """The files with functions in a call cycle with those of a file, before or now."""
         program = self._program
         shifted = (looked | self._looked.get(path, 0)) >> 2 * len(program.bits)
         now = {other for other, bit in program.bits.items() if shifted & bit} if shifted else set()
@@ -101,7 +102,7 @@ class Spread:
         return now | {other for other, before in self._looked.items() if before & bit}
 
     def _added(self, found: set[str]) -> set[str]:
-        """Those of the files that were not known to be stale, with those that follow from files that were not linted."""
+        """Mark files as stale; returns the new ones, with those that depend on stale files that are not linted."""
         pending = sorted(found - self._stale)
         fresh: set[str] = set()
         while pending:

@@ -1,8 +1,8 @@
 """The cache of earlier runs: the findings of each file, its index, and the files that its analysis has read.
 
 Everything is keyed on content. A file whose text has not changed, and whose analysis read no file that has, keeps its
-findings. The cache is a database with nothing but text in it: it lies in the project and is not trusted, so what
-is read back is only ever parsed. One that is damaged, or that another run has changed meanwhile, is as good as none.
+findings. The cache is a database that contains only text: it lies in the project and is not trusted, so what is read
+back is only ever parsed. A damaged cache, or one that another run has changed meanwhile, is treated as missing.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Cache:
     """The rows of one program under one configuration."""
 
     def __init__(self, folder: Path, key: str) -> None:
-        """`key` identifies the program, the settings and the linter itself; nothing is made if there is no cache."""
+        """`key` identifies the program, the settings and the linter itself; no cache is created if there is none."""
         self._folder, self._key = folder, key
         #: Changed with the rows: two runs that have read the same number have read the same rows.
         self._generation = 0
@@ -98,23 +98,23 @@ class Cache:
             return {}
 
     def findings(self, program: Container[str]) -> dict[str, list[Finding]]:
-        """The findings of each file that has been analysed; they speak of files of the program only."""
+        """The cached findings by file; their paths are files of the program only."""
         return self._texts("findings", lambda path, data: findings_of(path, data, program))
 
     def looked(self) -> dict[str, int]:
-        """By path: the files that its findings rest on."""
+        """By path: the files that its findings depend on."""
         return self._texts("looked", lambda _, text: int(text, 16))
 
     def reads(self) -> dict[str, Reads]:
-        """By path: the facts of other files that its findings rest on."""
+        """By path: the facts of other files that its findings depend on."""
         return self._texts("reads", lambda _, data: reads_of(data))
 
     def asked(self) -> dict[str, Asked]:
-        """By path: the names of other files that its own led to."""
+        """By path: the names it looked up in other files."""
         return self._texts("asked", lambda _, data: asked_of(data))
 
     def made(self) -> dict[str, list[list[Any]]]:
-        """By path: where groups are made."""
+        """By path: where it creates groups."""
         return self._texts("made", lambda _, data: places_of(data))
 
     def shapes(self) -> dict[str, Shape]:
@@ -136,7 +136,7 @@ class Cache:
         return None
 
     def answers(self) -> Answers | None:
-        """What is known about the functions that findings are in."""
+        """Cached answers about the functions that contain findings."""
         for (text,) in self._ask("SELECT answers FROM programs WHERE key = ? AND answers IS NOT NULL"):
             with suppress(*WRONG):
                 return answers_of(json.loads(text))
@@ -169,7 +169,7 @@ class Cache:
         cache_file.remove(self._folder)
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
         if self._database is not None:
             self._database.close()
             self._database = None
@@ -185,9 +185,9 @@ class Cache:
         findings: Mapping[str, Sequence[Finding]] = MappingProxyType({}),
         asked: Mapping[str, Asked] = MappingProxyType({}),
     ) -> None:
-        """Keep rows and answers; with `only` no other rows. A folder that cannot be written is no reason to complain.
+        """Store rows and answers; with `only` all other rows are dropped. An unwritable folder is silently skipped.
 
-        `findings` and `asked` are new ones of other rows.
+        `findings` and `asked` replace those columns of rows that are otherwise kept.
         """
         self.close()
         if self.foreign:
@@ -239,9 +239,9 @@ class Cache:
 
 
 def key(program: Iterable[str], settings: Iterable[tuple[str, Settings]], alias: tuple[str, str] = ("", "")) -> str:
-    """The name of an entry: the linter, the interpreter, where it runs, what the program is and under which settings.
+    """The key of a cache entry: a digest of the linter, interpreter, current folder, program and settings.
 
-    `alias`: a temporary folder that the program lies in, and what the key has instead of its name.
+    `alias`: a temporary folder that contains the program, and the text that replaces its name in the key.
     """
     digest = blake2b(digest_size=16)
     parts = [_linter(), sys.version, os.getcwd(), *program, *(f"{where} {some!r}" for where, some in settings)]
@@ -253,7 +253,7 @@ def key(program: Iterable[str], settings: Iterable[tuple[str, Settings]], alias:
 
 @cache
 def _linter() -> str:
-    """A digest of all code that findings and fixes come from: ours, libcst's version, and the rules of others."""
+    """A digest of all code that findings and fixes come from: collectivelint, the version of libcst, and plugins."""
     from importlib.metadata import version
 
     digest = blake2b(digest_size=16)
@@ -269,9 +269,9 @@ def _linter() -> str:
 
 
 def stamp(path: str, known: tuple[int, int, str] | None, text: bytes | None = None) -> tuple[int, int, str]:
-    """(mtime, size, digest) of a file; not read where the first two are as they were. No digest: it cannot be read.
+    """(mtime, size, digest) of a file; it is not read if the first two are unchanged. "" as digest: it cannot be read.
 
-    `text` is its content if that is not what lies on the disk.
+    `text` is its content if it differs from the file on the disk.
     """
     if text is not None:
         return (0, len(text), blake2b(text, digest_size=16).hexdigest())

@@ -1,6 +1,6 @@
 """The expressions of the event tree.
 
-They are immutable, and equal where what they are made from is.
+They are immutable, and equal if their fields are equal.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ class Call(Record):
 
 
 class Logical(Record):
-    """`and` / `or`: the later values are evaluated only where the earlier ones let them.
+    """`and` / `or`: later values are evaluated only if the earlier ones do not decide the result.
 
-    `spans` are those of the values, as they are written; `negated`: the values are the opposites of what is written there.
+    `spans` are the source spans of the values; `negated`: the values are the negations of their source.
     """
 
     __slots__ = ("negated", "op", "spans", "values")
@@ -148,7 +148,7 @@ class Subscript(Record):
 
 
 class Compound(Record):
-    """Anything else that is computed from parts: arithmetic, displays, f-strings. `kind` tells them apart."""
+    """Any other expression with parts: arithmetic, displays, f-strings. `kind` tells them apart."""
 
     __slots__ = ("kind", "parts")
 
@@ -161,7 +161,7 @@ class Compound(Record):
 
 
 class Declared(Record):
-    """A value with an annotation in a comment beside it."""
+    """A value with an annotation in a comment on its line."""
 
     __slots__ = ("annotation", "span", "value")
 

@@ -53,7 +53,7 @@ def lower_module(tree: ast.Module, path: str, notes: Mapping[int, Annotation] | 
 
 
 def _depth() -> int:
-    """How many frames there are now: files are also lowered in the middle of the analysis of others."""
+    """The current depth of the Python stack: files are also lowered in the middle of the analysis of others."""
     depth, frame = 0, sys._getframe()
     while frame.f_back is not None:
         depth, frame = depth + 1, frame.f_back
@@ -85,7 +85,7 @@ class _Lowering:
         return tuple(lowered)
 
     def annotated(self, statement: Statement) -> Statement:
-        """The statement, with what a comment on its first or last line says of its value or its condition."""
+        """The statement, with the annotation on its first or last line applied to its value or condition."""
         span = statement.span
         note = self.notes.get(span.line)
         if isinstance(statement, Loop):
@@ -108,7 +108,7 @@ class _Lowering:
         return statement
 
     def statement(self, node: ast.stmt, scope: str, owner: str | None, level: int) -> Statement | Block | None:
-        """One statement; None where it has nothing to say, several for a chain of targets."""
+        """Lower one statement; None if the event tree does not need it, several for a chain of targets."""
         span = span_of(node)
         match node:
             case ast.Expr(value=value):
@@ -189,7 +189,7 @@ class _Lowering:
     def match(
         self, subject: Expr, where: Span, cases: Sequence[ast.match_case], scope: str, owner: str | None, level: int
     ) -> Block:
-        """`match` as a chain of branches on whether each pattern fits."""
+        """Lower `match` to a chain of branches that test whether each pattern matches."""
         if not cases:
             return ()
         if level > MOST_LEVELS:

@@ -1,7 +1,7 @@
-"""Expressions of `ast` as those of the event tree.
+"""Lowers `ast` expressions to those of the event tree.
 
-`level` counts how deep an expression stands in statements and other expressions. Each kind has a function of its own in a
-table by type: the chain of comparisons that `match` makes of them costs more than all that they do.
+`level` counts how deep an expression stands in statements and other expressions. A table maps each node type to its
+function: a `match` statement, compiled to a chain of comparisons, would take longer than the lowering itself.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _LONG_CONDITION: Final = 500
 
 
 def span_of(node: ast.expr | ast.stmt | ast.pattern) -> Span:
-    """Where a node stands."""
+    """The span of a node."""
     line, column = node.lineno, node.col_offset
     return Span(line, column, node.end_lineno or line, node.end_col_offset or column)
 
@@ -104,7 +104,7 @@ def _parameter(
 
 @cache
 def _shared(name: str) -> Name:
-    """One object for all uses of a name: they are a third of all expressions."""
+    """One shared object for all uses of a name: names are a third of all expressions."""
     return Name(name)
 
 
@@ -196,7 +196,7 @@ def _binary(node: ast.BinOp, level: int) -> Expr:
 
 
 def _terms(node: ast.BinOp) -> list[ast.expr]:
-    """The operands of a chain such as `a + b - c`, which Python nests to the left; two where it is not long."""
+    """The operands of a long chain such as `a + b - c`, which Python nests to the left; just two for a short one."""
     spine: list[ast.BinOp] = [node]
     while isinstance(left := spine[-1].left, ast.BinOp):
         spine.append(left)

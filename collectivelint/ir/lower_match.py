@@ -1,4 +1,4 @@
-"""The patterns of `match`: what is compared, what a pattern binds, and the condition that a case is."""
+"""Lowers the patterns of `match`: what is compared, what a pattern binds, and the condition of a case."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def condition(case: ast.match_case, subject: Expr, level: int) -> tuple[Expr, Span]:
-    """Whether `subject` fits the pattern and the guard of a case, and where that is written."""
+    """The condition that `subject` matches the pattern and guard of a case, and its span."""
     pattern = case.pattern
     test: Expr = Compound("match", (subject, Constant(ast.unparse(pattern))))
     if isinstance(pattern, ast.MatchValue):
@@ -45,11 +45,11 @@ def bound(pattern: ast.pattern, subject: Expr) -> list[Statement]:
 
 
 def compares(pattern: ast.pattern) -> bool:
-    """Whether a pattern compares anything, as `_` and a mere name do not."""
+    """Whether a pattern tests anything; `_` and a plain name do not."""
     return not isinstance(pattern, ast.MatchAs) or (pattern.pattern is not None and compares(pattern.pattern))
 
 
 def span_of_case(case: ast.match_case) -> Span:
-    """From the pattern to the end of the body."""
+    """The span from the pattern to the end of the body."""
     last, start = case.body[-1], case.pattern
     return Span(start.lineno, start.col_offset, last.end_lineno or start.lineno, last.end_col_offset or 0)

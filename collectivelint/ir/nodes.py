@@ -1,7 +1,7 @@
-"""The event tree: what a function does, reduced to what the analysis needs to know.
+"""The event tree: what a function does, reduced to what the analysis needs.
 
-Python's many statements become nine: everything that only computes is `Evaluate`, `match` is nested branches,
-`async` is dropped. This module is the address under which all of it is imported.
+Python's statements are reduced to nine: everything that only computes is `Evaluate`, `match` becomes nested branches,
+`async` is dropped. This module re-exports all of its classes.
 """
 
 from __future__ import annotations

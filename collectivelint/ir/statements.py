@@ -225,7 +225,7 @@ class Function(Record):
 
     @property
     def first_line(self) -> int:
-        """The line from which places in it are counted; a module begins on line 1, its statements below comments."""
+        """The line that lines in the function are counted from; 1 for a module, whose statements may begin later."""
         return self.body[0].span.line if self.qualname == "<module>" and self.body else self.span.line
 
     def _fields(self) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
-"""Going through the event tree: what a statement evaluates, what stands in it, and what a whole block holds."""
+"""Traversal of the event tree: a statement's expressions, its inner blocks, and everything in a block."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def blocks(statement: Statement) -> tuple[Block, ...]:
 
 
 def parts(statement: Statement) -> list[Expr]:
-    """The expressions that a statement evaluates itself; a plain name that is assigned to is not read."""
+    """The expressions that a statement evaluates itself; an assignment target that is a plain name is not one."""
     if isinstance(statement, Evaluate):
         return [statement.value]
     if isinstance(statement, Assign):

@@ -141,6 +141,6 @@ def serve(paths: Sequence[Path]) -> None:
 
 
 def _is_broken_pipe(error: BaseException) -> bool:
-    """Whether it is that alone, in whatever groups of exceptions."""
+    """Whether the exception is a BrokenPipeError, or a group of nothing else."""
     inside = getattr(error, "exceptions", None)
     return isinstance(error, BrokenPipeError) if inside is None else all(map(_is_broken_pipe, inside))

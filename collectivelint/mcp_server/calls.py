@@ -1,4 +1,4 @@
-"""One call of a tool: what it may stop for, and where it keeps what the next call can use."""
+"""One tool call: how it is cancelled, and where it keeps what the next call can reuse."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class CancelledError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call of a tool, seen from the thread in which it runs. `cache` is a folder of this server, not of the project."""
+    """A tool call, as seen by the thread that runs it. `cache` is a folder of this server, not of the project."""
 
     cache: Path
     cancelled: Event = field(default_factory=Event)
 
     def go_on(self, done: int = 0, total: int = 0) -> None:
-        """Raise CancelledError if the client has cancelled the call; the numbers are the progress of a run, and not used."""
+        """Raise CancelledError if the client has cancelled the call; the arguments, a run's progress, are ignored."""
         del done, total
         if self.cancelled.is_set():
             raise CancelledError

@@ -43,7 +43,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Findings:
-    """What linting came to. `total` counts also the findings beyond the limit; `problems` are why some may be missing."""
+    """The result of linting. `total` also counts findings beyond the limit; `problems` say why some may be missing."""
 
     summary: str
     total: int
@@ -65,7 +65,7 @@ class RuleText:
 
 @dataclass(frozen=True)
 class AnalysisText:
-    """What is known of each function of a name; `unreadable` are files that could not be analysed."""
+    """The analysis of each function with a given name; `unreadable` are files that could not be analysed."""
 
     functions: list[str]
     unreadable: list[str]
@@ -112,7 +112,7 @@ class CheckpointReport:
 class Side:
     """What some ranks do. `call` is the collective they are in or made last, at `place`; `stack` is innermost first.
 
-    `signature` is what has to fit between ranks: reduce_op, shape and dtype of tensors.
+    `signature` is what must match between ranks: reduce_op, shape and dtype of tensors.
     """
 
     ranks: list[int]
@@ -139,7 +139,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class TraceReport:
-    """What a traced run came to. `jobs` counts its jobs and attempts; `problems` are why the trace may not be all there is."""
+    """The result for a traced run. `jobs` counts its jobs and attempts; `problems` say why it may be incomplete."""
 
     run: str
     diverged: bool

@@ -1,7 +1,7 @@
-"""The tools about what a job leaves behind: a checkpoint and a trace. Each is read by the command for it, in a process of its own.
+"""The tools for a job's output, a checkpoint or a trace; each is read by a command in its own process.
 
-Files of a stranger are limited there in the memory and time that they take, which is for a whole process, and no such file can
-end the server.
+The command limits the memory and time that untrusted files take; such limits apply to a whole process, and no such file
+can end the server.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _side(side: Mapping[str, Any]) -> Side:
 
 
 def _answer(call: Call, arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """What a command of ours prints as JSON, and what it says beside that; raise RequestError with its error if it prints none."""
+    """The JSON output and warnings of one of our commands; raise RequestError with its error if it prints no JSON."""
     command = [sys.executable, "-c", _MAIN, *arguments]
     environment = os.environ | {"NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"}
     with subprocess.Popen(

@@ -77,7 +77,7 @@ def lint(
 
 
 def _files(roots: Roots, paths: Sequence[str], resolver: Resolver) -> list[Path]:
-    """The files behind files and folders, without those that links lead to outside of the roots; raise RequestError if there is none."""
+    """The files behind paths, without those outside of the roots; raise RequestError if none is left."""
     try:
         found = discover_files([roots.path(path) for path in paths], resolver)
     except SettingsError as error:

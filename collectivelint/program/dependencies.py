@@ -1,4 +1,4 @@
-"""What an answer rests on: the files that were read while it was computed, apart from those that were read before."""
+"""What an answer depends on: the files read while it was computed, separate from those read before."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _Answer = TypeVar("_Answer")
 
 
 class Reader(Protocol):
-    """Notes the files that are read, as a sum of their bits."""
+    """Records the files that are read, as a bit set."""
 
     looked: int
 
 
 class Separately:
-    """Inside, only what is read there is noted; `looked` are those files. Afterwards the reader has those of before.
+    """A context that records only the files read inside, as `looked`; on exit the earlier record is restored.
 
-    The caller adds them to these where its own answer rests on them as well.
+    The caller adds `looked` to the reader if its own answer depends on those files as well.
     """
 
     __slots__ = ("_before", "_is_open", "_looked", "_reader")
@@ -32,13 +32,13 @@ class Separately:
         self._is_open = False
 
     def __enter__(self) -> Separately:  # noqa: PYI034  # typing has no Self before Python 3.11
-        """Set aside what was read before."""
+        """Set aside the files recorded before."""
         self._before, self._reader.looked = self._reader.looked, 0
         self._is_open = True
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Keep what was read inside, and have that of before again."""
+        """Keep the files read inside, and restore the earlier ones."""
         self._looked, self._reader.looked = self._reader.looked, self._before
         self._is_open = False
 
@@ -49,7 +49,7 @@ class Separately:
 
 
 class Memo(Generic[_Key, _Answer]):
-    """Answers that are kept, each with the files that were read to give it: who asks again rests on these as well."""
+    """A cache of answers, each with the files read to compute it; whatever uses an answer depends on them too."""
 
     def __init__(self, reader: Reader) -> None:
         """Nothing is known yet."""
@@ -57,7 +57,7 @@ class Memo(Generic[_Key, _Answer]):
         self._known: dict[_Key, tuple[_Answer, int]] = {}
 
     def get(self, key: _Key, find: Callable[[], _Answer]) -> _Answer:
-        """The answer of this key."""
+        """The answer for a key, computed by `find` if it is not known."""
         known = self._known.get(key)
         if known is None:
             with Separately(self._reader) as read:
@@ -67,12 +67,12 @@ class Memo(Generic[_Key, _Answer]):
         return known[0]
 
     def forget(self, files: int) -> None:
-        """Forget the answers that rest on some files, as bits."""
+        """Forget the answers that depend on some files, given as a bit set."""
         self._known = {key: known for key, known in self._known.items() if not known[1] & files}
 
 
 def files_of(looked: int, bits: Mapping[str, int]) -> list[str]:
-    """The files that something has been looked at in, by the bits of `Program.looked`."""
+    """The files in a bit set such as `Program.looked`."""
     size = len(bits)
     every = looked | looked >> size | looked >> 2 * size
     return [path for path, bit in bits.items() if every & bit]

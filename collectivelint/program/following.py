@@ -1,7 +1,7 @@
-"""The files of installed packages that a program leads to: a framework's own source, where a run is told to follow it.
+"""The files of installed packages that a program uses, such as a framework's own source, if a run follows them.
 
-Only packages are followed that the program imports itself and whose files import something with collectives, and of these
-only the files that are reached through imports: nearest first, until the time that is given is used up. Nothing is imported.
+Only packages are followed that the program imports itself and whose files import something with collectives, and only
+files reached through imports: nearest first, until the time limit. Nothing is executed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Followed:
 
     @property
     def notice(self) -> str:
-        """What a run says of them."""
+        """A message about the packages that were followed."""
         named = ", ".join(f"{name} {version}".rstrip() for name, version in self.packages.items())
         many = f"{len(self.files)} file{'s' * (len(self.files) != 1)}"
         said = f"followed {many} of {named}" if self.files else "no installed package with collectives is imported here"
@@ -61,7 +61,7 @@ _Step: TypeAlias = "tuple[str, frozenset[str]]"
 
 @dataclass(slots=True)
 class _Imports:
-    """What a file defines; the modules that it imports, with the names that it takes from each: none for all by `*`."""
+    """What a file defines; the modules that it imports, with the names taken from each (empty: all, by `*`)."""
 
     defined: frozenset[str]
     modules: list[tuple[str, frozenset[str]]] = field(default_factory=list)
@@ -70,7 +70,7 @@ class _Imports:
 
 
 class _Search:
-    """The way from the files of a program through packages."""
+    """The search from the files of a program through packages."""
 
     def __init__(self, catalog: Catalog, roots: Iterable[Path], own: Modules, found: Followed) -> None:
         self._search: Sequence[str] = site_folders(roots)
@@ -88,7 +88,7 @@ class _Search:
         self._collectives = re.compile(rb"^[ \t]*(?:from|import)[ \t]+(?:" + names + rb")\b", re.MULTILINE)
 
     def root(self, name: str, *, ours: bool) -> str | None:
-        """The folder that holds the package of this name, if it is to be followed: files of the program import it."""
+        """The folder that holds the package of this name, if followed; `ours`: a file of the program imports it."""
         if ours and name not in self._roots:
             self._roots[name] = None
             if name and name not in NEVER_OURS and not self._own.has([name]):
@@ -111,10 +111,10 @@ class _Search:
         return False
 
     def reached(self, path: str, names: frozenset[str], *, ours: bool) -> Iterator[_Step]:
-        """The files of packages that a file imports, with the names that are taken from each.
+        """The files of packages that a file imports, with the names taken from each.
 
-        `names` are those that are asked of it: of the `__init__` of a package only what imports them counts, unless it
-        defines one itself.
+        `names` are those requested from it: in the `__init__` of a package only imports that provide them count, unless
+        it defines one itself.
         """
         known = self._imports(path, ours=ours)
         if ours or not path.endswith("__init__.py") or names >= _EVERYTHING or not known.defined.isdisjoint(names):
@@ -193,14 +193,14 @@ class _Search:
 
 
 def _module_of(name: str, modules: frozenset[str]) -> str:
-    """The longest part of a dotted name that is a module of the catalogue."""
+    """The longest prefix of a dotted name that is a module of the catalogue; "" if there is none."""
     while name and name not in modules:
         name = name.rpartition(".")[0]
     return name
 
 
 def follow(files: Sequence[str], catalog: Catalog, roots: Iterable[Path], seconds: float) -> Followed:
-    """The files of installed packages that these files lead to, within so many seconds."""
+    """The files of installed packages that these files lead to, within a time limit in seconds."""
     found = Followed(deadline=time.monotonic() + seconds, seconds=seconds)
     search = _Search(catalog, roots, Modules(dict.fromkeys(files)), found)
     seen: dict[str, frozenset[str]] = {}

@@ -34,8 +34,8 @@ class ClassIndex:
 class FileIndex:
     """What other files can find in this one.
 
-    `rebound` names the variables that some function declares `global`: their first value means little. `annotated`: its
-    comments may tell the analysis something. `lines` is no part of what other files can find.
+    `rebound` names the variables that some function declares `global`, so that their first value is unreliable.
+    `annotated`: its comments may hold annotations. `lines` is not visible to other files.
     """
 
     path: str
@@ -57,12 +57,12 @@ class FileIndex:
 
     @classmethod
     def unreadable(cls, path: str, problem: UnreadableError) -> FileIndex:
-        """The index of a file that could not be parsed: it has nothing in it."""
+        """The index of a file that could not be parsed: it is empty."""
         nothing: frozenset[str] = frozenset()
         return cls(path, {}, nothing, {}, {}, nothing, nothing, problem)
 
     def changed_names(self, before: FileIndex) -> frozenset[str] | None:
-        """The names (of `a.b` the first part) that mean something else than in an earlier version; None: any may."""
+        """The names (of `a.b` the first part) whose meaning differs from an earlier version; None: any may."""
         if self.annotated != before.annotated or self.imports.get("*") != before.imports.get("*"):
             return None
         found: set[str] = set()
@@ -111,7 +111,7 @@ class Indexes(Mapping[str, FileIndex]):
         return self._made[path]
 
     def preload(self, found: Iterable[FileIndex]) -> None:
-        """Indexes that were made elsewhere."""
+        """Add indexes that were made elsewhere."""
         self._made.update((index.path, index) for index in found)
 
 
@@ -127,9 +127,9 @@ def dotted(node: ast.expr) -> str | None:
 
 
 def index_module(tree: ast.Module, path: str, *, annotated: bool = False, rebinds: bool = True) -> FileIndex:
-    """Index the top level of a module and its classes; what functions do inside is left to the lowering.
+    """Index the top level of a module and its classes; the bodies of functions are left to the lowering.
 
-    `rebinds`: there may be a `global` statement in it, by its text.
+    `rebinds`: its text may contain a `global` statement.
     """
     functions: set[str] = set()
     classes: dict[str, ClassIndex] = {}
@@ -194,7 +194,7 @@ def class_table(index: FileIndex) -> list[tuple[str, str, str]]:
 
 
 def by_base(tables: Mapping[str, Sequence[tuple[str, str, str]]]) -> dict[str, list[tuple[str, str, str]]]:
-    """Name of a class -> (file, class, base as written) of those that may have it for a base; `tables` by file."""
+    """Name of a base -> (file, class, base as written) of the classes that may derive from it; `tables` by file."""
     found: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
     # In the order of the files on the disk, whichever of them are asked about or have changed.
     for path in sorted(tables, key=lambda path: PurePath(path).parts):

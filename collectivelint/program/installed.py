@@ -21,7 +21,7 @@ _VERSION: Final = re.compile(r"""^__version__(?:\s*:\s*\w+)?\s*=\s*["']([\w.+-]+
 
 
 def site_folders(roots: Iterable[Path]) -> list[str]:
-    """Where packages of projects lie: in the active environment, in environments in these folders, and in this one."""
+    """The site-packages folders of the active environment, of those in these folders, and of this interpreter."""
     active = os.environ.get("VIRTUAL_ENV")
     environments = [Path(active)] if active else []
     environments += [root / name for root in roots for name in ENVIRONMENTS]
@@ -35,7 +35,7 @@ def site_folders(roots: Iterable[Path]) -> list[str]:
 
 
 def _linked(folder: Path) -> list[str]:
-    """The folders that .pth files of an environment add: of packages that are installed editable."""
+    """The folders that .pth files of an environment add, for packages installed in editable mode."""
     found = []
     for file in sorted(folder.glob("*.pth")):
         try:
@@ -47,13 +47,13 @@ def _linked(folder: Path) -> list[str]:
 
 
 def package_folders(name: str, search: Sequence[str]) -> list[Path]:
-    """The folders of a package by the first part of its dotted name; none where it is not there, or is one file."""
+    """The folders of a package by the first part of its dotted name; none if it is missing or a single file."""
     spec = PathFinder.find_spec(name, search)
     return [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec is not None else []
 
 
 def version_of(folder: Path) -> str:
-    """The version of the package in a folder: as installed, else as it says itself; empty where neither is known."""
+    """The version of the package in a folder: from its metadata, else from its source; empty if neither is known."""
     wanted = folder.name.replace("-", "_").lower()
     for known in distributions(path=[str(folder.parent)]):
         names = [known.metadata["Name"] or "", *(known.read_text("top_level.txt") or "").split()]

@@ -1,4 +1,4 @@
-"""Lines of a file told from the definition or statement that they stand in: what stands above it does not change them."""
+"""Lines of a file relative to the definition or statement that contains them, unaffected by the code above it."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _NONE: Final[Mapping[int, int]] = MappingProxyType({})
 
 
 class LineTable:
-    """The statements of a module and of its classes, by the line where each begins, with a label of its own.
+    """The statements of a module and of its classes, by first line, each with a label of its own.
 
-    Statements of two versions of a file have the same label as far as their names go. Which one has which is of no
-    consequence: a line is told as a label and the lines since then, and told back, in each version by itself.
+    Statements of two versions of a file have the same label if their names match. Which one has which label does not
+    matter: a line is converted to (label, offset), and back, in each version independently.
     """
 
     __slots__ = ("_at", "labels", "names", "others", "starts")
 
     def __init__(self, starts: Sequence[int], names: Sequence[int], others: Mapping[int, int] = _NONE) -> None:
-        """Statement for statement: its first line, in order, and a number that no other one has.
+        """`starts` are the first lines of the statements, in order, and `names` a unique number for each.
 
-        Its number is its label too, unless `others` have another one for it.
+        The number is its label too, unless `others` maps it to another one.
         """
         self.starts, self.names, self.others = tuple(starts), tuple(names), dict(others)
         self.labels = tuple([others.get(name, name) for name in names]) if others else self.names
@@ -43,7 +43,7 @@ class LineTable:
         return hash(self.starts)
 
     def __reduce__(self) -> tuple[type[LineTable], tuple[object, ...]]:
-        """Without what is looked up quickly."""
+        """Pickled without the lookup table."""
         return LineTable, (self.starts, self.names, self.others)
 
     def relative(self, line: int) -> tuple[int, int]:
@@ -52,7 +52,7 @@ class LineTable:
         return (self.labels[at], line - self.starts[at]) if at >= 0 else (-1, line)
 
     def line(self, label: int, offset: int) -> int | None:
-        """The line so far behind where the statement of a label begins; None if there is no such line."""
+        """The line at an offset from the statement with a label; None if it is missing or shorter."""
         if label == -1:
             return offset if not self.starts or offset < self.starts[0] else None
         if self._at is None:
@@ -64,13 +64,13 @@ class LineTable:
         return line if at + 1 == len(self.starts) or line < self.starts[at + 1] else None
 
     def moved(self, now: LineTable, line: int) -> int | None:
-        """Where a line of this version is in another one; None if that has no such statement, or not so long a one."""
+        """The corresponding line in another version; None if its statement is missing or shorter there."""
         return now.line(*self.relative(line))
 
     def following(self, before: LineTable) -> LineTable:
-        """The table with the labels of an earlier version, but for statements that stand in another order than there.
+        """The table with the labels of an earlier version, except for statements whose order has changed.
 
-        Whatever compares positions in this file finds all that kept its label in the order of before.
+        So comparisons of positions in this file give the same order as before for all statements that keep their label.
         """
         place = {name: number for number, name in enumerate(before.names)}
         kept = _longest_rise([place[name] for name in self.names if name in place])
@@ -86,7 +86,7 @@ class LineTable:
 
 
 def _free(label: int, used: set[int]) -> int:
-    """The next label that is not used; it is afterwards."""
+    """An unused label, which is then marked as used."""
     while label in used:
         label = (label + 1) % _LABELS
     used.add(label)
@@ -94,7 +94,7 @@ def _free(label: int, used: set[int]) -> int:
 
 
 def _longest_rise(numbers: Sequence[int]) -> set[int]:
-    """The longest part of different numbers that rises, in order."""
+    """A longest increasing subsequence of distinct numbers."""
     ends: list[int] = []
     before: dict[int, int | None] = {}
     for number in numbers:
@@ -133,7 +133,7 @@ def _first_line(node: ast.stmt) -> int:
 
 
 def _statements(body: Sequence[ast.stmt], scope: str) -> Iterator[tuple[ast.stmt, str]]:
-    """The statements of a module and of its classes, each with what it is recognised by."""
+    """The statements of a module and of its classes, each with the text that identifies it."""
     for node in body:
         yield node, scope + _name(node)
         if isinstance(node, ast.ClassDef):

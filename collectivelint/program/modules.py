@@ -31,7 +31,7 @@ class Modules:
         return min(files, key=lambda file: (-_shared(file, importer), len(file), file)) if files else None
 
     def has(self, parts: list[str]) -> bool:
-        """Whether the program is the framework itself. What the catalogue does not know of it can be followed."""
+        """Whether the module or a parent of it is a file of the program, such as a framework's own repository."""
         if parts[0] in NEVER_OURS:
             return False
         files = self._importable()
@@ -44,7 +44,7 @@ class Modules:
 
 
 def _importable(paths: Mapping[str, object]) -> Mapping[str, list[str]]:
-    """Dotted name -> those of the files that can be imported by it."""
+    """Dotted name -> the files that can be imported by it."""
     found: defaultdict[str, list[str]] = defaultdict(list)
     packages: dict[str, list[str]] = {}
     for path in paths:

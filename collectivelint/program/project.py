@@ -43,14 +43,14 @@ class Project:
 
     @property
     def all_files(self) -> tuple[str, ...]:
-        """Those of the program, and those that it leads to."""
+        """The files of the program, and those of installed packages that it uses."""
         return self.files if self.followed is None else (*self.files, *self.followed.files)
 
 
 def open_project(paths: Sequence[Path], resolver: Resolver, follow: float | None = None) -> Project:
     """The project around files and folders; raise SettingsError if a configuration of it cannot be used.
 
-    `follow`: so many seconds may be used for the files of installed packages that it leads to.
+    `follow`: time limit in seconds for following installed packages that it uses.
     """
     given = discover(paths, resolver)
     asked = tuple(shown(path) for path in given.files)
@@ -88,7 +88,7 @@ def configured(files: Iterable[str], resolver: Resolver) -> dict[str, Annotation
 
 
 def configurations(roots: Iterable[Path]) -> list[str]:
-    """The texts of the files that name the commands of projects."""
+    """The texts of the files that define the console scripts of projects."""
     found = []
     for root in roots:
         for name in ("pyproject.toml", "setup.cfg", "setup.py"):

@@ -1,4 +1,4 @@
-"""Keeping the resolution of a name finite: circles of imports and aliases, and names that grow on the way round one."""
+"""Keeps the resolution of names finite: cycles of imports and aliases, and names that grow in each round of a cycle."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _Answer = TypeVar("_Answer")
 
 
 class Resolution(Generic[_Answer]):
-    """The names that are being resolved now, each because of the one before, and what is known of those on the way.
+    """The names that are being resolved now, each needed by the one before, and the answers found meanwhile.
 
-    What a name means may depend on itself, through files that re-export from each other. Where it is asked for a second
-    time the answer is "nothing", which is right for the circle as a whole and not for each name in it: an answer that was
-    given inside a circle holds only until the name is resolved that the circle was entered by.
+    What a name means may depend on itself, through files that re-export from each other. If it is requested again
+    meanwhile, the answer is "nothing", which is right for the cycle as a whole and not for each name in it: an answer
+    that was given inside a cycle is valid only until the name at which the cycle was entered is resolved.
     """
 
     def __init__(self) -> None:
@@ -40,22 +40,22 @@ class Resolution(Generic[_Answer]):
         return found[0]
 
     def ask(self, file: str, name: str) -> None:
-        """Note that another file is asked what its `name` is, by the file with the name that is being resolved."""
+        """Record that the file whose name is being resolved looks up `name` in another file."""
         asking = self._active[-1][0] if self._active else file
         self._asked.setdefault(asking, {}).setdefault(file, set()).add(name)
 
     def taken(self) -> dict[str, dict[str, set[str]]]:
-        """By file: the names that it has asked of others, by file; those of which it is not known stand with the file asked.
+        """Asking file -> file -> the names it looked up there, recorded since the last call.
 
-        Each is given once.
+        Lookups from an unknown file are recorded under the file itself.
         """
         asked, self._asked = self._asked, {}
         return asked
 
     def is_endless(self, file: str, name: str) -> bool:
-        """Whether resolving the name needs the same name with more behind it, or more steps than any real program.
+        """Whether resolving the name needs the same name with a longer suffix, or more steps than any real program.
 
-        `from pkg.version import version` in `pkg/__init__.py`, where no such file is there, needs `version.version` to know
+        `from pkg.version import version` in `pkg/__init__.py`, without such a file, needs `version.version` to resolve
         `version`.
         """
         if name.count(".") > _MOST_DOTS:
@@ -71,7 +71,7 @@ class Resolution(Generic[_Answer]):
         return False
 
     def step(self, file: str, name: str, assumed: _Answer) -> Step[_Answer]:
-        """Begin to resolve a name, until the `with` block ends; `assumed` is the answer to what asks for it meanwhile."""
+        """Begin to resolve a name, until the `with` block ends; `assumed` answers requests for it inside."""
         depth = len(self._active)
         head, _, rest = name.partition(".")
         step = Step(self, file, name, assumed, depth, self._outermost, len(self._provisional))
@@ -83,7 +83,7 @@ class Resolution(Generic[_Answer]):
         return step
 
     def end(self, step: Step[_Answer]) -> None:
-        """Keep the answer of a step, as long as it holds."""
+        """Keep the answer of a step while it is valid."""
         self._active.pop()
         self._behind[step.file, step.name.partition(".")[0]].pop()
         step.is_final = self._outermost >= step.depth
@@ -100,7 +100,7 @@ class Resolution(Generic[_Answer]):
 
 
 class Step(Generic[_Answer]):
-    """One name: its answer, and whether that rests on nothing that is still being resolved."""
+    """The resolution of one name: its answer, and whether that is final (depends on no name still being resolved)."""
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class Step(Generic[_Answer]):
         before: int,
         begun: int,
     ) -> None:
-        """`depth`, `before` and `begun`: the names above it, what the outermost was, and how many answers there were."""
+        """`depth`: number of names above it; `before`: the outermost name so far; `begun`: number of answers so far."""
         self._resolution = resolution
         self.file, self.name, self.answer = file, name, assumed
         self.depth, self.before, self.begun = depth, before, begun

@@ -25,7 +25,7 @@ _NOTHING: Final = Target("external", "", "")
 
 
 class Program:
-    """Answers name and class questions over the indexes of all files; lowers a file when it is first asked for."""
+    """Resolves names and classes over the indexes of all files; lowers a file when it is first needed."""
 
     def __init__(
         self,
@@ -62,19 +62,19 @@ class Program:
         self._bases: dict[Target, tuple[tuple[Target, ...], int, dict[str, Target | None]]] = {}
 
     def body(self, path: str) -> int:
-        """The bit that says that the functions of a file have been looked at."""
+        """The bit for the functions of a file having been read."""
         return self.bits.get(path, 0) << len(self.bits)
 
     def circle(self, path: str) -> int:
-        """The bit that says that functions of a file belong to a circle of calls."""
+        """The bit for functions of a file belonging to a call cycle."""
         return self.bits.get(path, 0) << 2 * len(self.bits)
 
     def shared(self, files: int) -> int:
-        """The same set of files, as one object for all who keep it."""
+        """The same set of files as one shared object, to save memory."""
         return self._sets.setdefault(files, files)
 
     def look(self, path: str) -> None:
-        """What follows rests on this file."""
+        """Record that the current answer depends on this file."""
         self.looked |= self.bits.get(path, 0)
 
     def functions(self, path: str) -> Mapping[str, Function]:
@@ -85,7 +85,7 @@ class Program:
         return self._lowered[path]
 
     def forget(self, paths: Iterable[str], renamed: Iterable[str]) -> None:
-        """Lower these files anew when they are asked for, and look up names that rest on the indexes of the `renamed` ones."""
+        """Lower these files again when needed, and forget answers that depend on the indexes of the `renamed` ones."""
         self.looked = 0
         for path in paths:
             self._lowered.pop(path, None)
@@ -100,7 +100,7 @@ class Program:
         return path in self.indexes and self.indexes[path].annotated
 
     def mentions(self, path: str, name: str) -> bool:
-        """Whether any function of the file uses this name, as a variable, an attribute or a text."""
+        """Whether any function of the file uses this name, as a variable, an attribute or a string."""
         # Not at the top: a run in which nothing has changed does not need it.
         from ..ir.nodes import expressions
 
@@ -120,7 +120,7 @@ class Program:
         return self.functions(target.path).get(target.name)
 
     def asked(self) -> dict[str, dict[str, set[str]]]:
-        """By file: the names it has asked of others, by file, since this was called last."""
+        """Asking file -> file -> the names it looked up there, since the last call."""
         return self._resolution.taken()
 
     def resolve(self, path: str, name: str) -> Target | None:
@@ -201,7 +201,7 @@ class Program:
         return Target("external", "", target)
 
     def _inside(self, folder: str, name: str) -> Target | None:
-        """`name` looked up from a folder: the files of a package first, then its `__init__`."""
+        """`name` looked up in a folder: the files of a package first, then its `__init__`."""
         parts = name.split(".") if name else []
         for end in range(len(parts), -1, -1):
             base = os.path.join(folder, *parts[:end])
@@ -286,7 +286,7 @@ class Program:
         return known[name]
 
     def methods(self, target: Target, name: str) -> list[Target]:
-        """Every method a call of `name` on an instance may run: the class's own or inherited one and all overrides."""
+        """Every method a call of `name` on an instance may run: its own or the inherited one, and all overrides."""
         found = [self.method(target, name)]
         found += [
             Target("function", child.path, f"{child.name}.{name}")
@@ -296,5 +296,5 @@ class Program:
         return list(dict.fromkeys(method for method in found if method is not None))
 
     def subclasses(self, target: Target) -> list[Target]:
-        """All classes of the program below this one."""
+        """All direct and indirect subclasses of this class in the program."""
         return self._subclasses.of(target)

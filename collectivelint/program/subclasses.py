@@ -1,4 +1,4 @@
-"""The classes of a program below others, by the names that they give their bases."""
+"""The subclasses of a program's classes, by the names they give their bases."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Subclasses:
-    """Looks for them when they are first asked for, and keeps them."""
+    """Finds subclasses when they are first requested, and caches them."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class Subclasses:
         self._by_base: Mapping[str, list[tuple[str, str, str]]] | None = None
 
     def of(self, target: Target) -> list[Target]:
-        """All classes below this one."""
+        """All direct and indirect subclasses of this class."""
         return self.below.get(target, lambda: self._find(target))
 
     def _find(self, target: Target) -> list[Target]:
@@ -45,7 +45,7 @@ class Subclasses:
         return list(found)
 
     def _children(self, target: Target) -> Iterator[Target]:
-        """The classes that name this one as a base; only those whose base has its name are looked at."""
+        """The direct subclasses; only classes with a base of this name are resolved."""
         if self._by_base is None:
             self._by_base = by_base(self._classes())
         for path, qualname, base in self._by_base.get(target.name.rpartition(".")[2], ()):

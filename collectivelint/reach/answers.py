@@ -1,4 +1,4 @@
-"""What is known about the functions that findings are in, and which files and words it rests on."""
+"""Cached answers about the functions that contain findings, with the files and words that they depend on."""
 
 from __future__ import annotations
 
@@ -27,11 +27,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a finding says that depends on what runs its function.
-
-    `code` is that of its rule, `api` as in `Finding`; `lines` are those of its conditions, `files` the others that
-    its calls lead through.
-    """
+    """The part of a finding that depends on which programs run its function."""
 
     path: str
     function: str
@@ -42,7 +38,7 @@ class Question:
 
     @classmethod
     def about(cls, finding: Finding) -> Question:
-        """The question whether such a thing can be in the function of a finding."""
+        """The question that a finding raises about its function."""
         steps = [step for step in finding.trail if step.path == finding.path]
         lines = [step.line for step in steps if step.kind == "condition"]
         led = {step.path for step in finding.trail if step.kind in ("call", "collective")} - {finding.path}
@@ -51,10 +47,11 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Verdicts, and what they rest on.
+    """Verdicts, and what they depend on.
 
-    `files`: the digests of the code of some files. `words`: no other file of the program has one of them in its code.
-    `commands`: a digest of what names the commands of the project. `fleeting`: questions whose verdicts are not to be kept.
+    `files`: the digests of the code of some files. `words`: none of them occurs in the code of any other file of the
+    program. `commands`: a digest of the texts that define console scripts. `fleeting`: questions whose verdicts must
+    not be cached.
     """
 
     verdicts: Mapping[Question, Verdict] = field(default_factory=dict)
@@ -65,14 +62,14 @@ class Answers:
 
     @property
     def lasting(self) -> Answers:
-        """Those that may be kept."""
+        """The answers that may be cached."""
         if not self.fleeting:
             return self
         kept = {question: verdict for question, verdict in self.verdicts.items() if question not in self.fleeting}
         return Answers(kept, self.files, self.words, self.commands)
 
     def hold(self, changed: Iterable[str], code: Callable[[str], bytes], commands: str) -> bool:
-        """Whether they are still true after some files have changed; `code` gives what is in those now."""
+        """Whether they are still valid after some files have changed; `code` gives the current code of a file."""
         if commands != self.commands:
             return False
         words = [word.encode(errors="surrogateescape") for word in self.words]

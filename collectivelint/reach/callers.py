@@ -51,11 +51,11 @@ class Callers:
         self._known: dict[Target, list[Reference] | None] = {}
 
     def named(self, path: str, name: str) -> Sequence[Reference]:
-        """The references of one file that have a name in them."""
+        """The references in one file whose dotted name contains a name."""
         return self.within(path).get(name, ())
 
     def within(self, path: str) -> Mapping[str, list[Reference]]:
-        """All references of one file, by each part of their names."""
+        """All references in one file, by each part of their names."""
         if path not in self._references:
             index = self._program.indexes[path]
             is_readable = index.problem is None
@@ -72,7 +72,7 @@ class Callers:
         return [use for path in files for use in self.named(path, name)]
 
     def _under(self, names: Iterable[str], inside: frozenset[str] | None) -> list[tuple[str, Reference]] | None:
-        """The references that have one of some names in them, each with the name; None where there are too many files."""
+        """The references that contain one of some names, each with that name; None if there are too many files."""
         found: list[tuple[str, Reference]] = []
         for name in sorted(names):
             some = self.everywhere(name, inside)
@@ -82,7 +82,7 @@ class Callers:
         return found
 
     def of(self, target: Target, inside: frozenset[str] | None = None) -> list[Reference] | None:
-        """The references to a function (from some files); None where something else may call it."""
+        """The references to a function (from some files); None if it may be called in ways that no reference shows."""
         if inside is not None:
             return self._of(target, inside)
         if target not in self._known:
@@ -94,7 +94,7 @@ class Callers:
         return None if found is None or any(map(self._is_given_away, found)) else found
 
     def _is_given_away(self, use: Reference) -> bool:
-        """Whether a function is passed to a library that may run it elsewhere, or at another time."""
+        """Whether a function is passed to a library that may run it in another process or later."""
         name = plain(use.passed.call.function) if use.passed is not None and not use.is_called else None
         target = resolve(self._program, use.function, name) if name is not None else None
         return target is not None and target.kind == "external" and not self._libraries.is_in_process(target.name)
@@ -145,20 +145,20 @@ class Callers:
         ]
 
     def _is_known_elsewhere(self, path: str) -> bool:
-        """Whether another file may have got a module: only for a script that none imports, or names, there is none."""
+        """Whether another file may refer to a module; only a script that no file imports or names is ruled out."""
         if b"__main__" not in self.texts.code(path) or self._imports.is_imported(path):
             return True
         return self.texts.is_module_quoted(PurePath(path).stem)
 
     def _is_unknown(self, use: Reference) -> bool:
-        """Whether a name is an attribute of an object that may be a module."""
+        """Whether a name is an attribute of an unknown object, which may be a module."""
         if "." not in use.name:
             return False
         head = use.name.partition(".")[0]
         return not head or resolve(self._program, use.function, use.name) is None
 
     def _kept(self, path: str, inside: frozenset[str] | None) -> bool | None:
-        """Whether a module itself is an argument or kept in a variable; None where all that is in it may be used then."""
+        """Whether a module itself is passed or stored in a variable; None if any member may be used that way."""
         own = PurePath(path)
         stem = own.parent.name if own.name == "__init__.py" else own.stem
         uses = self._under(self.texts.names(stem), inside)
@@ -178,7 +178,7 @@ class Callers:
         return is_kept
 
     def made(self, owner: Target, inside: frozenset[str] | None = None) -> list[Reference] | None:
-        """The references to a class and those below it (in some files); None where they cannot be told."""
+        """The references to a class and its subclasses (in some files); None if they cannot be determined."""
         found: list[Reference] = []
         for class_ in (owner, *self._program.subclasses(owner)):
             own = class_.name.rpartition(".")[2]
@@ -189,7 +189,7 @@ class Callers:
         return found
 
     def is_definite(self, use: Reference, target: Target) -> bool:
-        """Whether a reference that may be to a function is known to be: that of a method is often told by its name only."""
+        """Whether a reference certainly refers to `target`; a method is often recognised by its name only."""
         function = self._program.functions(target.path).get(target.name)
         name = target.name.rpartition(".")[2]
         if function is not None and function.owner is None and self._is_unknown(use):
@@ -236,7 +236,7 @@ class Callers:
         return target.name.rpartition(".")[2] == name and "." in target.name
 
     def _is_of_ours(self, use: Reference) -> bool:
-        """Whether a name begins with something of the program: `env.setup`, where `env` is a variable of another file."""
+        """Whether a prefix of a name is defined in the program: `env.setup`, with `env` a variable of another file."""
         parts = use.name.split(".")
         heads = (".".join(parts[:end]) for end in range(len(parts) - 1, 0, -1))
         found = (resolve(self._program, use.function, head) for head in heads)
@@ -244,7 +244,7 @@ class Callers:
 
 
 def _lists(call: Call) -> bool:
-    """Whether a call gives all that a module has, or something of it whose name is not written there."""
+    """Whether a call lists the members of a module, or accesses one by a computed name."""
     name = (plain(call.function) or "").rpartition(".")[2]
     return name in _LISTING or (name == "getattr" and not all(isinstance(arg, Constant) for arg in call.args[1:2]))
 

@@ -18,13 +18,13 @@ _MOST_FILES: Final = 200
 
 
 class Configured:
-    """Reads the YAML files in the folders around a file, in those inside its own and in folders of configurations, once.
+    """Reads the YAML files in the folders around a file, in those inside its own and in configuration folders, once.
 
-    What stands next to another program of the same tree says nothing of this one.
+    Files next to another program of the same tree are not considered.
     """
 
     def __init__(self, paths: Iterable[str]) -> None:
-        """`paths` are the files of the program: no folder is looked into that does not hold all or some of them."""
+        """`paths` are the files of the program: folders outside of the tree that contains them are not searched."""
         self._paths = paths
         #: Set where it is asked anything.
         self.was_asked = False

@@ -1,4 +1,4 @@
-"""Programs that are written for one process and ask a launcher's environment only to make the process group that a library needs."""
+"""Single-process programs that read a launcher's environment only to create the process group a library needs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _OF_RANKS: Final = (
 
 
 class DefaultOfOne:
-    """Which files make a group that has one rank unless a launcher says otherwise, and use it for nothing of their own."""
+    """Which files create a group that has one rank unless launched with more, and do not use it themselves."""
 
     def __init__(self, program: Program, catalog: Catalog, callers: Callers) -> None:
         """Nothing is read before it is asked for."""
@@ -57,7 +57,7 @@ class DefaultOfOne:
         )
 
     def _defaults_to_one(self, function: Function) -> bool:
-        """Whether rank and size of a group come from variables that say 0 and 1 by default, and decide nothing else."""
+        """Whether rank and size come from environment variables with the defaults 0 and 1, and decide nothing else."""
         given = [dict(call.keywords) for call in _inits(function)]
         names = [arguments.get(role) for arguments in given for role in _ALONE]
         if not all(isinstance(name, Name) for name in names):
@@ -71,7 +71,7 @@ class DefaultOfOne:
         return not any(name in asked for name in names)
 
     def _reads(self, value: Expr, alone: tuple[int, str]) -> bool:
-        """Whether a value is a variable of the environment, or what it is without a launcher."""
+        """Whether a value is read from an environment variable, with the value for a single process as its default."""
         return any(
             isinstance(part, Call)
             and len(part.args) == 2
@@ -97,7 +97,7 @@ class DefaultOfOne:
         return False
 
     def _is_of_ranks(self, name: str) -> bool:
-        """Whether something of a library is about several ranks; what saves and loads works with one as well."""
+        """Whether a library function is about several ranks; saving and loading also work with one."""
         if name in self._catalog.classes and name.partition(".")[0] not in sys.stdlib_module_names:
             return True
         api = self._catalog.apis.get(name)

@@ -1,4 +1,4 @@
-"""The programs of a tree: scripts, console scripts and tests, and which of them run a function."""
+"""The entry points of a tree, which are scripts, console scripts and tests, and the functions that they run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SET_UP: Final = frozenset({"setUp", "setUpClass", "setup_method", "setup_class",
 class Programs:
     """The entry points from which a function is reached: the bodies of scripts, and functions.
 
-    `others`: programs that are not in the tree may run it too; then not all of those that are have been looked for.
+    `others`: programs outside of the tree may run it too; then `entries` may be incomplete.
     """
 
     entries: frozenset[Target]

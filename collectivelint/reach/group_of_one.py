@@ -1,4 +1,4 @@
-"""Functions that make a process group of one rank: their programs have no other."""
+"""Functions that create a process group of one rank, so that their programs have a single rank."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _SIZE: Final = "WORLD_SIZE"
 
 
 def is_group_of_one(function: Function, module: Function | None = None) -> bool:
-    """Whether a function makes the default group, and says each time that it has one rank, or sets the environment so.
+    """Whether a function creates the default group, always with one rank, by argument or through the environment.
 
-    Where `module`, the body of its file, or the function itself asserts that a size is 1, that size is 1.
+    An assertion that a size is 1, in the function or in `module`, the body of its file, counts as that size being 1.
     """
     made = [
         expr
@@ -41,7 +41,7 @@ def _size(call: Call) -> Expr | None:
 
 
 def _asserted(statement: Statement) -> Iterator[Expr]:
-    """What a statement asserts to be 1."""
+    """The expressions that a statement asserts to be 1."""
     match statement:
         case Assert(test=Compare(left=size, op="==", right=Constant(value=1))):
             yield size

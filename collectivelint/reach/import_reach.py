@@ -1,4 +1,4 @@
-"""The files that a program can reach, by the import statements of its files wherever they stand in them."""
+"""The files that a program can reach through import statements anywhere in its files."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Initialisers:
         self._program, self._catalog, self._callers = program, catalog, callers
 
     def are_reached(self, own: set[Target], entry: Target, files: frozenset[str], conftests: set[str]) -> bool:
-        """Whether one of some functions may reach what makes a process group, by way of these files."""
+        """Whether one of some functions may create a process group, directly or through these files."""
         pending = self._seeds(files, entry)
         if pending is None:
             return True
@@ -51,7 +51,7 @@ class Initialisers:
         return False
 
     def _seeds(self, files: frozenset[str], entry: Target) -> list[Target] | None:
-        """The functions of some files that make a process group, or run code that is not known; None for too many."""
+        """The functions of some files that create a process group, or run unknown code; None if there are too many."""
         texts = self._callers.texts
         found: set[Target] = set()
         makers = {api.name for api in self._catalog.of("group_constructor")}
@@ -88,9 +88,9 @@ class Initialisers:
         return sorted(found, key=lambda target: (target.path, target.name))
 
     def _is_of(self, use: Reference, own: str, library: str, *, is_own: bool) -> bool:
-        """Whether a reference is to something of this name in a library, as far as can be told.
+        """Whether a reference may be to a library's function of this name.
 
-        `is_own`: it is the name that the library gives it; one that an import gives it has to be known as such.
+        `is_own`: it is the name that the library gives it; an alias from an import must be resolved to count.
         """
         name = use.upto(own)
         target = resolve(self._program, use.function, name)
@@ -99,7 +99,7 @@ class Initialisers:
         return target.kind == "external" and target.name.partition(".")[0] == library
 
     def _above(self, target: Target, entry: Target, files: frozenset[str]) -> list[Target] | None:
-        """The functions of these files that may run a function; None where they cannot be told."""
+        """The functions of these files that may call a function; None if they cannot be determined."""
         function = self._program.functions(target.path).get(target.name)
         if function is None or target.name == "<module>" or target.name.endswith("<class>"):
             # It runs where its file is imported, and all of these files are.
@@ -126,18 +126,18 @@ def _function_of(use: Reference) -> Target:
 
 
 def _is_elsewhere(use: Reference, entry: Target) -> bool:
-    """Whether only another program than that of an entry point runs a reference."""
+    """Whether a reference runs only in a program other than that of the entry point."""
     return use.function.path != entry.path and use.function.qualname == "<module>" and is_under_main(use)
 
 
 def _is_type_test(use: Reference) -> bool:
-    """Whether something is only named for its type."""
+    """Whether a name is used only in a type test."""
     name = plain(use.passed.call.function) if use.passed is not None and not use.is_called else None
     return name in ("isinstance", "issubclass", "cast")
 
 
 def _names_module(function: Function, name: str) -> bool:
-    """Whether all calls of an importing function in a function say which module they load: those are followed."""
+    """Whether all calls of an import function, such as `import_module`, pass a constant; such imports are followed."""
     calls = [
         expr
         for expr in expressions(function.body)

@@ -1,4 +1,4 @@
-"""Findings, as sure as what runs their functions allows. Only what no earlier answer says is looked for."""
+"""Adjusts the confidence of findings to the programs that run their functions, reusing earlier answers."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def answered(
     code: Callable[[str], bytes],
     configurations: Sequence[str],
 ) -> Answers:
-    """The answers about these findings: those that are known, and new ones.
+    """The answers for these findings: cached ones, and new ones.
 
-    `code` gives the code of a file; `configurations` are the texts that name the commands of the project.
+    `code` gives the code of a file; `configurations` are the texts that define console scripts.
     """
     questions = dict.fromkeys(map(Question.about, findings))
     new = [question for question in questions if question not in known.verdicts]
@@ -45,7 +45,7 @@ def answered(
 
 
 def judged(findings: Iterable[Finding], answers: Answers) -> list[Finding]:
-    """What is left of findings by these answers."""
+    """The findings that remain after these answers."""
     found: list[Finding] = []
     for finding in findings:
         verdict = answers.verdicts[Question.about(finding)]

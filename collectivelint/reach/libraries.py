@@ -32,22 +32,22 @@ class Libraries:
         self._starting: dict[str, bool] = {}
 
     def is_in_process(self, name: str) -> bool:
-        """Whether something of a library, by its dotted name, runs in the program that uses it, and starts no ranks."""
+        """Whether a library function, given by dotted name, runs in the program that uses it and starts no ranks."""
         top, _, rest = name.partition(".")
         return top in self._in_process or (top == "torch" and not rest.startswith("distributed"))
 
     def run_in_one(self, path: str) -> bool:
-        """Whether a file is a program that a package runs, in one process."""
+        """Whether a file imports a package that runs it as a program, in a single process."""
         targets = (self._program.absolute(path, item.target) for item in self._texts.imports(path))
         return any(
             target.kind == "external" and target.name.partition(".")[0] in self._in_one_process for target in targets
         )
 
     def may_start(self, path: str) -> bool:
-        """Whether a file uses something of a library that may start ranks, or works only where there are several.
+        """Whether a file uses part of a library that may start ranks, or works only with several.
 
-        That is a package that runs under a launcher or runs functions elsewhere, and of any other package (but `torch`,
-        and those that are known to start none) a call whose dotted name speaks of distributed programs.
+        That is any use of a package that launches programs or runs functions in other processes, and for other packages
+        (except `torch` and those known to start none) a call whose dotted name suggests distributed programs.
         """
         if path not in self._starting:
             self._starting[path] = any(self._is_starting(path, item) for item in self._texts.imports(path))
@@ -72,5 +72,5 @@ class Libraries:
 
 
 def is_starting_name(name: str) -> bool:
-    """Whether a dotted name of a library speaks of distributed programs."""
+    """Whether a dotted name of a library suggests distributed programs."""
     return _STARTING.search(name) is not None

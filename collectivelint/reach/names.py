@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def resolve(program: Program, function: Function, name: str) -> Target | None:
-    """What a dotted name means inside a function: through its own imports, those around it, or the module's."""
+    """What a dotted name means inside a function: through its imports, those of enclosing functions, or the module."""
     head, _, rest = name.partition(".")
     scope: Function | None = function
     while scope is not None:
@@ -39,9 +39,9 @@ def resolve(program: Program, function: Function, name: str) -> Target | None:
 
 
 def assigned(function: Function, variable: Expr) -> list[Expr | None]:
-    """All values that a function gives to a variable; None for one that is not written down by itself.
+    """All values that a function assigns to a variable; None for each value without an expression of its own.
 
-    Those are part of a tuple, or come from a loop, from `with` or from an augmented assignment.
+    Such values are elements of an unpacked tuple, or come from a loop, `with` or an augmented assignment.
     """
     found = list(_assigned(function.body, variable))
     for expr in expressions(function.body):

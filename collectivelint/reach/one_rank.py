@@ -1,4 +1,4 @@
-"""Conditions that hold on one rank, and functions that call one of their parameters under such a condition only."""
+"""Conditions that are true on one rank only, and functions that call a parameter under such a condition only."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class OneRank:
     # ------------------------------------------------------------------------------------------------- conditions
 
     def any_selects(self, function: Function, conditions: Sequence[Condition]) -> bool:
-        """Whether some condition holds on one rank only."""
+        """Whether some condition is true on one rank only."""
         return any(self.selects(function, test, positive) for test, positive in conditions)
 
     def selects(self, function: Function, test: Expr, positive: bool, steps: int = _MOST_STEPS) -> bool:
-        """Whether a condition, or its opposite, holds on one rank only."""
+        """Whether a condition, or its negation, is true on one rank only."""
         if steps == 0:
             return False
         match test:
@@ -85,7 +85,7 @@ class OneRank:
         return convention is not None and convention.one is not False and convention.axis == "world"
 
     def _of_returned(self, target: Target | None, holds: Callable[[Function, Expr], bool]) -> bool | None:
-        """Whether something holds of all that a function of the program returns; None for what is none."""
+        """Whether a predicate holds for all values a program function returns; None if there are none."""
         inner = None
         if target is not None and target.kind == "function":
             inner = self._program.functions(target.path).get(target.name)
@@ -93,7 +93,7 @@ class OneRank:
         return all(holds(inner, value) for value in values) if inner is not None and values else None
 
     def _is_launch(self, function: Function, test: Expr, holds: bool, steps: int) -> bool:
-        """Whether a condition (or its opposite) holds only where there are several ranks."""
+        """Whether a condition (or its negation) is true only if there are several ranks."""
         match test:
             case Not(value=value):
                 return self._is_launch(function, value, not holds, steps)
@@ -130,7 +130,7 @@ class OneRank:
         return inner is not None and not isinstance(decorator, Call) and self.runs(inner, 0)
 
     def takes(self, function: Function, passed: Passed) -> bool:
-        """Whether what is passed to a call is called on one rank only."""
+        """Whether an argument of a call is itself called on one rank only."""
         name = plain(passed.call.function)
         target = resolve(self._program, function, name) if name is not None else None
         inner = self._program.function(target) if target is not None and target.kind == "function" else None

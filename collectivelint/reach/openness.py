@@ -1,4 +1,4 @@
-"""Functions that may be called in ways that no reference to them shows: by their names as strings, or by a framework."""
+"""Functions that may be called without any reference to them: by name in a string, or by a framework."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Openness:
         self._program, self._catalog, self._texts = program, catalog, texts
 
     def is_open(self, function: Function, name: str, inside: frozenset[str] | None) -> bool:
-        """Whether more than the references to a function (in some files) may call it."""
+        """Whether a function may be called other than through references to it (in some files)."""
         if self.is_decorated(function):
             return True
         if "<locals>" in function.qualname:
@@ -42,11 +42,11 @@ class Openness:
         return any(self.is_hidden(own, inside) for own in self._texts.names(name))
 
     def is_decorated(self, function: Function) -> bool:
-        """Whether a decorator may call a function, or hand it on, by another name than its own."""
+        """Whether a decorator may call the function, or register it elsewhere."""
         return not all(self._is_plain(function, decorator) for decorator in function.decorators)
 
     def is_registered(self, class_: Target, name: str, inside: frozenset[str] | None) -> bool:
-        """Whether more than the references to a class (in some files) may make objects of it."""
+        """Whether instances of a class may be created other than through references to it (in some files)."""
         if any(self.is_hidden(own, inside) for own in self._texts.names(name)):
             return True
         if self._program.method(class_, "__init_subclass__") is not None:
@@ -64,7 +64,7 @@ class Openness:
         return decorator[1].decode() not in self._catalog.plain_class_decorators
 
     def is_made_by_language(self, class_: Target, method: str) -> bool:
-        """Whether a special method runs where a class is defined, not where objects are."""
+        """Whether a special method runs when a class is defined, not when an instance is created."""
         if method in ("__init_subclass__", "__set_name__", "__prepare__"):
             return True
         found = (self._program.class_index(above) for above in self._program.bases(class_))
@@ -80,7 +80,7 @@ class Openness:
     # ------------------------------------------------------------------------------------------------- decorators
 
     def _is_plain(self, function: Function, decorator: Expr) -> bool:
-        """Whether a function is called by its own name only after a decorator."""
+        """Whether a decorated function is still called only through its own name."""
         name = plain(decorator.function if isinstance(decorator, Call) else decorator)
         if name is None:
             return False
@@ -103,7 +103,7 @@ class Openness:
         return bool(nested) and all(map(self._hands_on, nested))
 
     def _hands_on(self, decorator: Function) -> bool:
-        """Whether a decorator only returns what it is given, or a function that calls it."""
+        """Whether a decorator only returns its argument, or a wrapper that calls it."""
         first = next((item.name for item in decorator.params if item.name not in ("self", "cls")), None)
         if first is None:
             return False

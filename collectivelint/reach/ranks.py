@@ -1,4 +1,4 @@
-"""Which expressions are the rank in the whole job: that of a node or of a group is the same on several ranks."""
+"""Which expressions are the global rank; a node's rank or a rank in a group is the same on several ranks of the job."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CONVERTERS: Final = frozenset({"int", "str"})
 
 
 class Ranks:
-    """Follows expressions back to what gives the rank."""
+    """Follows expressions back to the source of the rank."""
 
     def __init__(self, program: Program, catalog: Catalog) -> None:
         """Nothing is read before it is asked for."""
@@ -53,12 +53,12 @@ class Ranks:
                 return False
 
     def _all_ranks(self, function: Function, values: list[Expr | None], steps: int) -> bool:
-        """Whether values are ranks; 0 and None stand for the rank where there is one only."""
+        """Whether all values are ranks; 0 and None count, as the rank of a single process."""
         ranks = [value for value in values if value not in (Constant(0), Constant(None))]
         return bool(ranks) and all(value is not None and self.is_rank(function, value, steps - 1) for value in ranks)
 
     def _is_read(self, function: Function, reader: Expr, variable: Expr) -> bool:
-        """Whether an environment variable with the rank is read."""
+        """Whether the value is read from an environment variable that holds the rank."""
         name = plain(reader)
         target = resolve(self._program, function, name) if name is not None else None
         if target is None or target.name not in self._catalog.readers:
@@ -130,7 +130,7 @@ class Ranks:
         return self._is_named(expr.name, expr.name.lstrip("_"))
 
     def _is_named(self, name: str, public: str) -> bool:
-        """Whether projects call the rank so; `public`: the name without the underscores of an attribute."""
+        """Whether the name is a conventional one for the rank; `public`: the name without leading underscores."""
         if public in self._catalog.rank_names:
             return True
         convention = self._catalog.convention(name, "rank")

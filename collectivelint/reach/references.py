@@ -40,7 +40,7 @@ _PARTIAL: Final = frozenset({"partial", "partialmethod"})
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """The call that something is an argument of, and its position or keyword."""
+    """The call that takes something as an argument, and the argument's position or keyword."""
 
     call: Call
     slot: int | str
@@ -48,9 +48,9 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A name as a function uses it: dotted as it is written, or with a leading dot after something else than a name.
+    """A use of a name in a function: dotted as written, with a leading dot if it follows another expression.
 
-    `parts` are those of the name; the first is what an import has renamed, under the name that it has elsewhere.
+    `parts` are those of the name; an alias from an import is replaced by the name it has where it is defined.
     """
 
     function: Function
@@ -69,7 +69,7 @@ class Reference:
         return self.parts[-1]
 
     def upto(self, part: str) -> str:
-        """The name as it is written, up to one of its parts."""
+        """The name as written, up to and including one of its parts."""
         return ".".join(self.name.split(".")[: self.parts.index(part) + 1])
 
 
@@ -89,7 +89,7 @@ def references(
 
 
 def _imports_around(function: Function, functions: Mapping[str, Function]) -> Iterator[tuple[str, str]]:
-    """What the import statements of a function, and of those that it is defined in, bind; the innermost last."""
+    """The imports of a function and of its enclosing functions, innermost last."""
     outer = functions.get(function.qualname.rpartition(".<locals>.")[0])
     if outer is not None:
         yield from _imports_around(outer, functions)
@@ -97,12 +97,12 @@ def _imports_around(function: Function, functions: Mapping[str, Function]) -> It
 
 
 def _renamed(bound: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Names that imports bind to something which is called otherwise where it is defined."""
+    """The aliases among imports, with the names that they have where they are defined."""
     return {own: last for own, target in bound if (last := target.rpartition(".")[2]) not in ("", own)}
 
 
 def _scope(function: Function, functions: Mapping[str, Function]) -> Function:
-    """What a function is defined in: its decorators and the defaults of its parameters are evaluated there."""
+    """The body that contains a function's definition: its decorators and parameter defaults are evaluated there."""
     outer, nested, _ = function.qualname.rpartition(".<locals>.")
     scope = outer if nested else f"{function.owner}.<class>" if function.owner is not None else "<module>"
     return functions.get(scope, function)
@@ -120,7 +120,7 @@ def _of_function(function: Function, around: Function, renamed: Mapping[str, str
 
 
 class _Walker:
-    """Goes through one function with the conditions that hold."""
+    """Walks one function, tracking the conditions that hold."""
 
     def __init__(self, function: Function, renamed: Mapping[str, str]) -> None:
         self._function, self._names = function, renamed
@@ -226,5 +226,5 @@ class _Walker:
 
 
 def leaves(block: Block) -> bool:
-    """Whether what stands behind a block is not reached from it."""
+    """Whether a block ends with an exit, so that the code after it is not reached from it."""
     return bool(block) and isinstance(block[-1], Exit)

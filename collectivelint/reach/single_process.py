@@ -1,4 +1,4 @@
-"""Programs of one process: nothing that they reach makes a process group, or reads what a launcher says."""
+"""Programs of one process: nothing that they reach creates a process group or reads a launcher's environment."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _GROUPED: Final = ("collective", "point_to_point", "group_constructor", "group_a
 
 
 class SingleProcess:
-    """Which programs have one process."""
+    """Which programs run in one process."""
 
     def __init__(
         self, program: Program, catalog: Catalog, callers: Callers, entries: EntryPoints, libraries: Libraries
@@ -51,7 +51,7 @@ class SingleProcess:
         self._environment = {*catalog.environment, *catalog.sizes}
 
     def runs(self, target: Target) -> bool:
-        """Whether only programs of one process run a function, and all of them are in the tree."""
+        """Whether every program that runs a function is in the tree and has one process."""
         if target not in self._functions:
             programs = self._entries.programs_of(target)
             self._functions[target] = (
@@ -60,7 +60,7 @@ class SingleProcess:
         return self._functions[target]
 
     def may_run(self, target: Target) -> bool:
-        """Whether only programs run a function that have one process unless they are launched, and ask for no rank."""
+        """Whether all programs that run a function are in the tree and have one process unless launched with more."""
         programs = self._entries.programs_of(target)
         return (
             not programs.others
@@ -95,7 +95,7 @@ class SingleProcess:
         return not self._initialisers.are_reached(set(around), entry, files, conftests)
 
     def _makes_group_of_one(self, targets: Iterable[Target]) -> bool:
-        """Whether one of some functions makes a process group of one rank: what only works in a group works there."""
+        """Whether one of some functions creates a process group of one rank, in which collectives work."""
         for target in targets:
             functions = self._program.functions(target.path)
             if target.name in functions and is_group_of_one(functions[target.name], functions.get("<module>")):
@@ -103,7 +103,7 @@ class SingleProcess:
         return False
 
     def _is_run_by_others(self, path: str) -> bool:
-        """Whether some file runs scripts in its own process, where there may be a group."""
+        """Whether another file runs this script in its own process, where a process group may exist."""
         texts = self._callers.texts
         running = {*texts.files("runpy"), *(set(texts.files("exec")) & set(texts.files("open")))} - {path}
         own = re.compile(
@@ -119,7 +119,7 @@ class SingleProcess:
                 yield conftest
 
     def _around(self, test: Target) -> list[Target] | None:
-        """A test, what it defines, and what its file or its class and the bases of that have run before it.
+        """A test, its nested functions, and the fixtures and set-up functions of its file, its class and its bases.
 
         None for a test of a class with a base outside of the program that may start processes.
         """

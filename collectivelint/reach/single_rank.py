@@ -1,4 +1,4 @@
-"""Functions that one rank runs: all their references are conditions of one rank, or arguments of what calls them on one."""
+"""Functions that run on one rank: every reference is under a single-rank condition, or passed to a function that is."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _MOST: Final = 60
 
 
 class SingleRank:
-    """Answers for each function, and keeps what it has found out."""
+    """Answers whether a function runs on one rank, and caches the answers."""
 
     def __init__(self, program: Program, callers: Callers, conditions: OneRank, processes: SingleProcess) -> None:
-        """What programs of one process run, one rank runs."""
+        """A function that only single-process programs run counts as running on one rank."""
         self._program, self._callers, self._conditions = program, callers, conditions
         self._processes = processes
         self._known: dict[Target, bool] = {}
@@ -34,13 +34,13 @@ class SingleRank:
         return function is not None and self._conditions.decorates(function)
 
     def runs(self, target: Target) -> bool:
-        """Whether one rank alone runs a function, in all programs that are known."""
+        """Whether only one rank runs a function, in all known programs."""
         if target not in self._known:
             self._settle(target)
         return self._known[target]
 
     def _settle(self, target: Target) -> None:
-        """Assume it of all functions that the answer rests on, and give up those that some other function refutes."""
+        """Compute the greatest fixed point: assume it for all functions involved, then drop those that are refuted."""
         #: Function -> the references from it that answers rest on, with the functions they are to.
         resting: dict[Target, list[tuple[Reference, Target]]] = {target: []}
         refuted: list[Target] = []
@@ -69,11 +69,11 @@ class SingleRank:
         self._known |= {current: current not in false for current in resting}
 
     def _is_single_process(self, use: Reference, caller: Target) -> bool:
-        """Whether only programs of one process run the place of a reference."""
+        """Whether only single-process programs run the code of a reference."""
         return self._processes.is_program(caller) if is_under_main(use) else self._processes.runs(caller)
 
     def _needed(self, target: Target) -> list[Reference] | None:
-        """The references whose functions have to run on one rank for this one to; None where it does not anyway."""
+        """The references whose functions must run on one rank for this one to; None if it does not in any case."""
         function = self._program.functions(target.path).get(target.name)
         if function is None or target.name == "<module>" or target.name.endswith("<class>"):
             return None
@@ -90,11 +90,11 @@ class SingleRank:
         return [use for use in needed if use.function is not function]
 
     def _is_call(self, use: Reference, target: Target) -> bool:
-        """Whether a reference is known to be to a function, from elsewhere."""
+        """Whether a reference certainly refers to a function, from outside of it."""
         return use.function.qualname != target.name and self._callers.is_definite(use, target)
 
     def _is_on_one(self, use: Reference) -> bool:
-        """Whether one rank alone gets to a reference, or calls what is passed."""
+        """Whether only one rank reaches a reference, or calls the function that is passed."""
         if self._conditions.any_selects(use.function, use.conditions):
             return True
         return use.passed is not None and not use.is_called and self._conditions.takes(use.function, use.passed)

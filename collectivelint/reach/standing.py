@@ -1,4 +1,4 @@
-"""What becomes of findings once it is known which programs run the functions they are in, and on how many ranks."""
+"""Decides whether findings are kept, from the programs that run their functions and the number of ranks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _LOCAL: Final = ("where ranks differ", "where ranks part")
 
 
 class Reach:
-    """Which functions one rank runs, and which only programs of one process do."""
+    """Which functions run on one rank, and which run in single-process programs only."""
 
     def __init__(
         self,
@@ -48,9 +48,9 @@ class Reach:
         code: Callable[[str], bytes],
         configurations: Iterable[str] = (),
     ) -> None:
-        """`holds`: what the findings of each rule are true of, by its code.
+        """`holds`: the kind of program that the findings of each rule apply to, by rule code.
 
-        `code` gives the code of a file; `configurations` are the texts that name the commands of the project.
+        `code` gives the code of a file; `configurations` are the texts that define console scripts.
         """
         self._texts = Texts(program.indexes, code)
         libraries = Libraries(program, catalog, self._texts)
@@ -67,7 +67,7 @@ class Reach:
         self._fleeting: set[Question] = set()
 
     def verdict(self, question: Question) -> Verdict:
-        """What becomes of a finding, by what runs its function."""
+        """The verdict on a finding, from the programs that run its function."""
         self._configured.was_asked = False
         with Separately(self._program) as read:
             found = self._verdict(question)
@@ -99,7 +99,7 @@ class Reach:
         return Verdict.LOWERED if self.single_process.may_run(target) else kept
 
     def _is_beyond(self, target: Target, question: Question) -> bool:
-        """Whether no program that runs a function has the files in which the calls of a finding end, as far as is known."""
+        """Whether no known program that runs a function imports all files that the calls of a finding lead through."""
         programs = self.entry_points.programs_of(target) if question.files else None
         if programs is None or programs.others or not programs.entries:
             return False
@@ -108,10 +108,10 @@ class Reach:
 
     @property
     def fleeting(self) -> frozenset[Question]:
-        """The questions whose verdicts rest on files beside the program, too: they may be others in the next run."""
+        """The questions whose verdicts depend on files outside of the program, which may change before the next run."""
         return frozenset(self._fleeting)
 
     def rests(self) -> tuple[dict[str, str], frozenset[str]]:
-        """What the verdicts given so far rest on: the digests of some files, and the words that no other file has."""
+        """What the verdicts so far depend on: the digests of some files, and words that no other file contains."""
         files = self._texts.read.union(files_of(self._looked, self._program.bits))
         return {path: digest(self._code(path)) for path in sorted(files)}, self._texts.words

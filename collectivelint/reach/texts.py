@@ -1,4 +1,4 @@
-"""The texts of a program: which files have a word, what their statements import, and which names stand in strings."""
+"""The texts of a program: the files that contain a word, their imports, and the names in strings."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ALL: Final = re.compile(rb"__all__[^=\n(]*(?:=|\.extend|\.append)[^\[(\"']*(?:\
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A dotted module or member as it is written, with its leading dots, and the name that it is bound to."""
+    """An imported module or member, dotted as written with its leading dots, and the name it is bound to."""
 
     target: str
     name: str
@@ -59,16 +59,16 @@ class Texts:
 
     @property
     def words(self) -> frozenset[str]:
-        """The words that were looked for."""
+        """The words that were searched for."""
         return frozenset(self._files)
 
     @property
     def read(self) -> set[str]:
-        """The files whose code answers rest on. All others have none of the words."""
+        """The files whose code answers depend on. No other file contains any of the words."""
         return self._read.union(*self._files.values())
 
     def files(self, word: str) -> list[str]:
-        """The files that have a word in their code."""
+        """The files whose code contains a word."""
         if word not in self._files:
             self._files[word] = self._having(word.encode(errors="surrogateescape"))
         return self._files[word]
@@ -87,7 +87,7 @@ class Texts:
         return [self._paths[number] for number in self._places.get(word, ())]
 
     def imports(self, path: str) -> tuple[Imported, ...]:
-        """What the statements of a file import, wherever they stand in it."""
+        """The imports of a file, anywhere in it."""
         if path not in self._imports:
             self._imports[path] = tuple(dict.fromkeys(_imported(self.code(path))))
         return self._imports[path]
@@ -105,7 +105,7 @@ class Texts:
         return self._renamed[name]
 
     def _renames(self, name: str) -> set[str]:
-        """What `import ... as` calls something of a name."""
+        """The aliases that `import ... as` gives something of this name."""
         pattern = re.compile(rb"%b\s+as\s" % re.escape(name.encode(errors="surrogateescape")))
         return {
             item.name
@@ -125,13 +125,13 @@ class Texts:
         )
 
     def is_module_quoted(self, name: str) -> bool:
-        """Whether a string of the program is a dotted path with a module in it; the name of its file is none."""
+        """Whether a string of the program is a dotted path that contains a module; its file name does not count."""
         wanted = name.encode(errors="surrogateescape")
         pattern = re.compile(rb"[\"'](?:[\w./]*[.:/])?%b(?!\.py[\"'])[.:\"']" % re.escape(wanted))
         return any(pattern.search(self._code(path)) for path in self.files(name))
 
     def decorates_class(self, name: str, inside: frozenset[str] | None = None) -> bool:
-        """Whether something of this name is a decorator of a class in the program (in some files)."""
+        """Whether something of this name decorates a class of the program (in some files)."""
         pattern = re.compile(
             rb"@(?:\w+\.)*%b\b(?:\([^)]*\))?[^\n]*\n(?:[ \t]*@[^\n]*\n)*[ \t]*class\b"
             % re.escape(name.encode(errors="surrogateescape"))
@@ -140,9 +140,9 @@ class Texts:
 
 
 def without_comments(text: bytes) -> bytes:
-    """The lines of a text that have code in them, without what is surely a comment.
+    """The lines of a text that contain code, without text that is certainly a comment.
 
-    What follows `#` on a line with quotes may be part of a string: it stays.
+    If a line contains quotes, the text after `#` may be part of a string and is kept.
     """
     kept = []
     for line in text.split(b"\n"):
@@ -156,7 +156,7 @@ def without_comments(text: bytes) -> bytes:
 
 
 def has_word(text: bytes, word: bytes) -> bool:
-    """Whether a word stands in a text, and not as a part of a longer one."""
+    """Whether a text contains a word, not as part of a longer one."""
     at = text.find(word)
     while at >= 0:
         end = at + len(word)

@@ -1,4 +1,4 @@
-"""Optional parameters that no caller gives: `def evaluate(model, probe=None)`, where all calls of the program leave `probe` out."""
+"""Optional parameters that no caller passes: `def evaluate(model, probe=None)`, if all calls omit `probe`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OFF: Final = (Constant(None), Constant(False))
 
 
 class UnsetArguments:
-    """Which parameters are always what they are by default, which is nothing."""
+    """Which parameters always have their default, which is falsy."""
 
     def __init__(self, program: Program, callers: Callers) -> None:
         """Nothing is read before it is asked for."""
@@ -28,7 +28,7 @@ class UnsetArguments:
         self._known: dict[tuple[Target, str], bool] = {}
 
     def is_unset(self, target: Target, name: str) -> bool:
-        """Whether all calls of a function leave a parameter out, or hand on one that is never given either."""
+        """Whether all calls of a function omit a parameter, or pass on one that is itself always omitted."""
         key = (target, name)
         if key not in self._known:
             # A function that calls itself hands on what its other callers give.
@@ -51,7 +51,7 @@ class UnsetArguments:
         return all(self._leaves_out(use, name, number) for use in uses)
 
     def _leaves_out(self, use: Reference, name: str, number: int | None) -> bool:
-        """Whether the calls that a reference stands for leave a parameter out; `number` is its place among the arguments."""
+        """Whether the calls of a reference omit a parameter; `number` is its position among the arguments."""
         calls = [
             expr
             for expr in expressions(use.function.body)

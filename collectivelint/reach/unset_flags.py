@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class UnsetFlags:
-    """What only a user's own code could get to, by a flag or a parameter that is there for it."""
+    """Code that only a user of the program can enable, through a flag or an optional parameter."""
 
     def __init__(self, program: Program, texts: Texts, arguments: UnsetArguments) -> None:
         """Nothing is read before it is asked for."""
@@ -42,7 +42,7 @@ class UnsetFlags:
         self._known: dict[str, bool] = {}
 
     def close(self, function: Target, lines: Sequence[int]) -> bool:
-        """Whether nothing makes the conditions at some lines of a function true, or all exits under them stand behind such flags."""
+        """Whether nothing makes the conditions at some lines true, or all exits in their arms are under unset flags."""
         user = self._program.functions(function.path).get(function.name)
         branches = [] if user is None else [*_branches(user.body, ())]
         asked = [(branch, tests) for branch, tests in branches if branch.test_span.line in lines]
@@ -65,7 +65,7 @@ class UnsetFlags:
                 return False
 
     def _is_never_set(self, name: str) -> bool:
-        """Whether all that is assigned to an attribute, of whatever object, is a constant that is false."""
+        """Whether only falsy constants are assigned to an attribute of this name, on any object."""
         values = [value for path in self._texts.files(name) for value in self._values(path, name)]
         return bool(values) and all(isinstance(value, Constant) and not value.value for value in values)
 
@@ -82,14 +82,14 @@ class UnsetFlags:
 
 
 def _assigned(statement: Assign, name: str) -> Iterator[Expr | None]:
-    """What a statement assigns to an attribute of this name, or to a variable: of a class it is one as well."""
+    """The values a statement assigns to an attribute of this name, or to a variable, which may be a class attribute."""
     for target in (part for whole in statement.targets for part in walk(whole)):
         if (isinstance(target, Attribute) and target.name == name) or target == Name(name):
             yield statement.value
 
 
 def _branches(block: Block, tests: tuple[Expr, ...]) -> Iterator[tuple[Branch, tuple[Expr, ...]]]:
-    """The branches of a block without an `else`, each with the conditions that have to be true in it; and other ones, without."""
+    """The branches of a block, each with the conditions that are true in its body; none if it has an `else`."""
     for statement in block:
         if isinstance(statement, Branch):
             inside = (*tests, statement.test)
@@ -102,7 +102,7 @@ def _branches(block: Block, tests: tuple[Expr, ...]) -> Iterator[tuple[Branch, t
 
 
 def _exits(block: Block, tests: tuple[Expr, ...]) -> Iterator[tuple[Expr, ...]]:
-    """For each exit of a block the conditions that have to be true on the way to it."""
+    """For each exit of a block the conditions that are true on the path to it."""
     for statement in block:
         if isinstance(statement, Exit):
             yield tests

@@ -1,4 +1,4 @@
-"""What the programs that run a function use, where that decides how sure a finding about a call of the catalogue is."""
+"""What the programs that run a function use, if the confidence of a finding about a catalogued call depends on it."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ class Uses:
         self._known: dict[tuple[str, str, str], bool] = {}
 
     def leave_open(self, function: Target, question: Question) -> bool:
-        """Whether a finding in a function is in doubt, which the API that it is about says.
+        """Whether a finding about a conditional or renamed API is in doubt.
 
-        It is a collective only in ways that no program which runs the function goes; or its old name warns, and the program
-        silences that warning, or has the new name nowhere.
+        That is: its call is a collective only in configurations that no program which runs the function uses; or its
+        old name only warns, and the program ignores that warning or never uses the new name.
         """
         api = self._catalog.apis.get(question.api)
         if api is None:
@@ -62,7 +62,7 @@ class Uses:
         return not self._is_known(api.renamed) or self._is_silenced(function, api.op)
 
     def _asks(self, function: Target, question: Question, package: str, way: Sequence[str]) -> bool:
-        """Whether the condition of a finding asks for one way to make a collective of a call: it is right there."""
+        """Whether a condition of the finding tests for a configuration in which the call is a collective."""
         user = self._program.functions(function.path).get(function.name)
         if user is None:
             return False
@@ -72,9 +72,9 @@ class Uses:
         return any(self._names(user, part, package, sign) for test in tests for part in walk(test) for sign in way)
 
     def _is_used(self, function: Target, package: str, sign: str) -> bool:
-        """Whether a sign is found near a function.
+        """Whether a sign of a configuration is found near a function.
 
-        It is a name of a package, an option of any call, an entry of a configuration, or a class above its own.
+        A sign is a name of a package, an option of any call, an entry of a configuration file, or a base class.
         """
         if sign.startswith(_BELOW):
             return sign.removeprefix(_BELOW) in self._above(function)
@@ -93,7 +93,7 @@ class Uses:
         return False
 
     def _above(self, function: Target) -> set[str]:
-        """The classes outside of the program that the class of a method is derived from."""
+        """The bases outside of the program of the class that a method belongs to."""
         user = self._program.functions(function.path).get(function.name)
         owner = None if user is None else user.owner
         return set() if owner is None else set(self._program.outside(Target("class", function.path, owner)))
@@ -107,11 +107,11 @@ class Uses:
         return target is not None and target.name.startswith(f"{package}.") and target.name.endswith(f".{sign}")
 
     def _is_known(self, name: str) -> bool:
-        """Whether code that is no test has a name."""
+        """Whether code outside of tests contains a name."""
         return any(not is_test(path) for path in self._texts.files(name))
 
     def _is_silenced(self, function: Target, name: str) -> bool:
-        """Whether the program ignores warnings whose message has a name in it."""
+        """Whether the program ignores warnings whose message contains a name."""
         for silencing in self._catalog.silencing:
             for path in self._near(function, silencing.rpartition(".")[2]):
                 for user, expr in self._expressions(path):
@@ -129,9 +129,9 @@ class Uses:
                     yield function, expr
 
     def _beside(self, function: Target, word: str) -> Iterator[str]:
-        """Those of `_near` that are in the folder of the function, or of a program that runs it, or below.
+        """The files of `_near` in the folder of the function, of a program that runs it, or below.
 
-        What a library can do that stands elsewhere in the tree says little of one of its examples.
+        What a library elsewhere in the tree supports says little about one of its examples.
         """
         entries = {entry.path for entry in self._entry_points.programs_of(function).entries}
         folders = {os.path.dirname(path) for path in (function.path, *entries)}
@@ -142,9 +142,9 @@ class Uses:
         )
 
     def _near(self, function: Target, word: str) -> Iterator[str]:
-        """The files with a word in them that a program which runs a function reaches.
+        """The files with a word in them that are reachable from a program that runs a function, or from its own file.
 
-        What tests use says nothing of other programs.
+        Tests are left out unless the function is in one.
         """
         imports = self._entry_points.imports
         entries = {entry.path for entry in self._entry_points.programs_of(function).entries}
@@ -165,7 +165,7 @@ def _branches(block: Block) -> Iterator[Branch]:
 
 
 def _refused(block: Block) -> Iterator[Expr]:
-    """What a program asks for only to stop where it is so: that it is named says that it is not used."""
+    """The conditions under which a program only raises: a name in them does not count as used."""
     for statement in block:
         if isinstance(statement, Assert) and _excludes(statement.test):
             yield statement.test
@@ -186,14 +186,14 @@ def _lines(branch: Branch) -> range:
 
 
 def _switches(expr: Expr, option: str) -> bool:
-    """Whether a call switches an option on, with True or with what it is to do: `fsdp="full_shard"`."""
+    """Whether a call enables an option, with True or a mode: `fsdp="full_shard"`."""
     return isinstance(expr, Call) and any(
         word == option and isinstance(value, Constant) and bool(value.value) for word, value in expr.keywords
     )
 
 
 def _ignores(call: Call, name: str) -> bool:
-    """Whether a call says that warnings are ignored whose message has a name in it."""
+    """Whether a call ignores warnings whose message contains a name."""
     arguments = [*call.args, *(value for _, value in call.keywords)]
     texts = [argument.value for argument in arguments if isinstance(argument, Constant)]
     return "ignore" in texts and any(isinstance(text, str) and name in text for text in texts)

@@ -23,7 +23,7 @@ _HOW: Final[Mapping[Applicability, str]] = {"safe": "safe fix", "unsafe": "unsaf
 
 
 def render(document: Document) -> str:
-    """All findings, then how many there are in how many files, why the run is not complete where it is not, and what is not shown."""
+    """All findings, then their number and that of files, why the run is incomplete if it is, and what is not shown."""
     result = document.result
     lines = [line for finding in result.findings for line in _finding(finding, document.sources)]
     count, files = len(result.findings), result.files - result.missed

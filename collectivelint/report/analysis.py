@@ -32,7 +32,7 @@ _AXES: Final = {LOCAL_AXIS: "the ranks of a node", named("node"): "the nodes"}
 
 
 class Explained(NamedTuple):
-    """`texts` on the functions of a name; without any, names that are `similar`; and files that could not be analysed."""
+    """The `texts` for functions of a name, or `similar` names if there are none; and `unreadable` files."""
 
     texts: list[str]
     similar: list[str]
@@ -120,7 +120,7 @@ def _line(where: str, span: Span, path: str) -> str:
 
 
 def condition(guard: Guard, text: Callable[[str, Span], str], *, holds: bool) -> str:
-    """`if rank == 0`, as it is written where it stands, for the arm where the guard holds or the other one."""
+    """`if rank == 0` as written, for the arm in which the guard holds or the other one."""
     if guard.subject is not None or guard.symbol.kind in ("caught", "override", "turns"):
         return f"if {in_words(guard, text, holds=holds)}"
     written = text(guard.path, guard.span)
@@ -131,7 +131,7 @@ def condition(guard: Guard, text: Callable[[str, Span], str], *, holds: bool) ->
 
 
 def axes(varies: frozenset[Symbol]) -> str:
-    """The groups over whose ranks something differs; several unnamed ones that read alike are named once."""
+    """The groups over which something varies, in words, without duplicates."""
     return ", ".join(sorted({_AXES.get(axis) or group_words(axis) for axis in varies}))
 
 

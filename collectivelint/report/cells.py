@@ -1,4 +1,4 @@
-"""Findings in notebooks, with their places as a format has them: cell and row, or the line of the file's JSON."""
+"""Findings in notebooks, with positions as a format needs them: cell and row, or the line of the file's JSON."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LINE: Final = re.compile(r"\bline (?P<row>\d+)")
 
 @dataclass(frozen=True, slots=True)
 class FileStep(Step):
-    """A step in a line of a notebook's JSON, which may hold all of it; `code` is the row of the cell."""
+    """A step whose line is one of a notebook's JSON, which may hold the whole cell; `code` is the row in the cell."""
 
     code: str = ""
 
@@ -34,7 +34,7 @@ class FileStep(Step):
 class Cells:
     """Sources in which each cell of a notebook is a file of its own: `train.ipynb:cell 3`.
 
-    With `as_file` a notebook is the file that it is on the disk, for services that mark the lines of files.
+    With `as_file` a notebook is a single file, as on the disk, for services that annotate the lines of files.
     """
 
     def __init__(self, sources: Sources, *, as_file: bool = False) -> None:
@@ -105,11 +105,11 @@ class Cells:
         return replace(step, path=f"{step.path}:cell {cell}" if cell is not None else step.path, line=row, text=text)
 
     def words(self, text: str) -> str:
-        """A text with the places that it names as they are shown."""
+        """A text whose positions in notebooks are replaced by those that are shown."""
         return _PLACE.sub(self._place, text) if NOTEBOOK in text.lower() else text
 
     def analysis(self, text: str) -> str:
-        """What is known of a function, with its lines as they are shown."""
+        """The analysis of a function, with its lines as they are shown."""
         match = _PLACE.match(text)
         notebook = self._notebook(match["file"]) if match else None
         if notebook is None:
@@ -145,7 +145,7 @@ class Cells:
 
 
 def placed(result: Result, sources: Sources, *, as_file: bool = False) -> tuple[Result, Sources]:
-    """The result with places as they are shown, and the sources that have their lines."""
+    """The result with positions as they are shown, and the sources that have the lines for them."""
     if not any(NOTEBOOK in text.lower() for finding in result.findings for text in _texts(finding)):
         return result, sources
     cells = Cells(sources, as_file=as_file)
@@ -153,7 +153,7 @@ def placed(result: Result, sources: Sources, *, as_file: bool = False) -> tuple[
 
 
 def file_and_cell(path: str) -> tuple[str, int | None]:
-    """`train.ipynb:cell 3` as its file and the number of the cell; other paths have none."""
+    """`train.ipynb:cell 3` as its file and the number of the cell; None as the number for other paths."""
     match = _CELL.fullmatch(path)
     return (match["file"], int(match["number"])) if match else (path, None)
 

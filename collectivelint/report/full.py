@@ -1,4 +1,4 @@
-"""`text` under the name that it has in ruff."""
+"""The `text` format under the name that ruff uses."""
 
 from __future__ import annotations
 

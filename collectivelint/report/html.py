@@ -1,4 +1,4 @@
-"""Findings as one page that needs nothing else: to be kept with a job, or sent to a colleague."""
+"""Findings as a self-contained HTML page: to be stored with a job, or sent to a colleague."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _OPTION: Final = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 
 
 def render(document: Document) -> str:
-    """The page: findings by file, then the pages of their rules. A script only filters; all can be read without it."""
+    """The page: findings by file, then the documentation of their rules. Its script only filters findings."""
     result = document.result
     findings = result.findings
     counts = Counter(finding.code for finding in findings)
@@ -59,12 +59,12 @@ def _text(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    """Text in which what stands in backticks is code."""
+    """Text as HTML, with `<code>` for what is in backticks."""
     return _CODE.sub(r"<code>\1</code>", _text(text))
 
 
 def _with_options(text: str) -> str:
-    """The same; an option such as `--min-confidence low` is not parted at a hyphen, where it would no longer be one."""
+    """The same; an option such as `--min-confidence low` is kept on one line, unbroken at its hyphens."""
     return _OPTION.sub(r'<span class="option">\g<0></span>', _code(text))
 
 
@@ -117,7 +117,7 @@ def _frame(path: str, rows: range, here: range, sources: Sources) -> str:
 
 
 def _trail(finding: Finding, sources: Sources) -> Iterator[str]:
-    """Each step with its line as source; the file stands before the first of its steps."""
+    """Each step with its source line; the file is shown before the first of its steps."""
     if not finding.trail:
         return
     yield '<ol class="trail">'

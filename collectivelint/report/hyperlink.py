@@ -1,4 +1,4 @@
-"""Text that a terminal opens a page for when it is clicked (OSC 8)."""
+"""Hyperlinks in terminal output (OSC 8)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def is_supported(stream: TextIO) -> bool:
 
 
 def to_rule(code: str, text: str) -> str:
-    """The text as a link to the file whose docstring is the page of a rule; as it is for a rule without one."""
+    """The text as a link to the file that documents a rule; unchanged for a rule without one."""
     address = _address(code)
     return f"\x1b]8;;{address}\x1b\\{text}\x1b]8;;\x1b\\" if address else text
 

@@ -1,4 +1,4 @@
-"""Findings as JSON, one object on each line: for programs that read while we write."""
+"""Findings as JSON, one object per line, for programs that read a stream."""
 
 from __future__ import annotations
 

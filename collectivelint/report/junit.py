@@ -56,5 +56,5 @@ def _suite(root: ET.Element, path: str, findings: list[Finding], sources: Source
 
 
 def _legal(text: str) -> str:
-    """With the characters that XML 1.0 cannot hold as escapes; source and file names may have any."""
+    """The text with characters that XML 1.0 does not allow as escapes; source and file names may contain any."""
     return printable(text).replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")

@@ -13,7 +13,7 @@ _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 
 
 def quoted(line: str) -> str:
-    """A line as reports quote it: a generated one may be as long as its file, and is quoted for every step in it."""
+    """A line as reports quote it, shortened: a generated line may be as long as its file, and is quoted often."""
     return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 3]}..."
 
 
@@ -23,6 +23,6 @@ def relative(path: str) -> str:
 
 
 def dumps(data: object, *, indent: int | None = None) -> str:
-    """JSON in ASCII that every reader takes: half a surrogate pair, which JSON cannot hold, is a replacement character."""
+    """JSON in ASCII; a lone surrogate, which strict readers reject, is replaced by the replacement character."""
     text = json.dumps(data, indent=indent, ensure_ascii=False)
     return _OTHER.sub(lambda match: json.dumps(_SURROGATE.sub("\ufffd", match.group()))[1:-1], text)

@@ -1,4 +1,4 @@
-"""What can be done about a finding: fixes that `--fix` applies, and suggestions that it never does."""
+"""The remedies for a finding: fixes that `--fix` applies, and suggestions that it never applies."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def suggested(finding: Finding) -> Fix | None:
 
 
 def headline(fix: Fix) -> tuple[str, str]:
-    """What it is, a fix or a suggestion, and what it does, with how that comes about."""
+    """The kind of a remedy, "fix" or "suggestion", and its message with the way to apply it."""
     kind = "suggestion" if fix.applicability == "display" else "fix"
     return kind, f"{fix.message} ({_HOW[fix.applicability] if fix.edits else 'by hand'})"
 
 
 def patch(finding: Finding, sources: Sources) -> list[str]:
-    """The lines that its edits take away ("- ...") and put in their place ("+ ...")."""
+    """The lines that its edits remove ("- ...") and add ("+ ...")."""
     return [f"{line[0]} {line[1:].rstrip()}" for line in hunks(finding, sources) if not line.startswith("@@")]
 
 

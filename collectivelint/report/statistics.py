@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def table(result: Result) -> str:
-    """A line for each rule, the most frequent first: number, code, `[*]` where `--fix` can repair some, name."""
+    """A line for each rule, the most frequent first: number, code, `[*]` if `--fix` can fix some, name."""
     counts = Counter((finding.code, finding.name) for finding in result.findings)
     fixable = {finding.code for finding in result.findings if applied(finding) is not None}
     width = max((len(str(count)) for count in counts.values()), default=0)

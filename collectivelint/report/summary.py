@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def summary(result: Result, fixed: int = 0) -> str:
-    """The last line: how much was found, and what `--fix` could do."""
+    """The last line: how many findings there are, and how many `--fix` could fix."""
     text = _counts(result, fixed)
     return f"{text} {failure(result)}".strip() if result.incomplete else text
 
 
 def unshown(result: Result) -> Iterator[str]:
-    """A line for the findings that are less sure than was asked for, with how to see them."""
+    """A line about the findings below the shown confidence, with the option that shows them."""
     left = [finding.confidence for finding in result.hidden if not _is_groupless(finding)]
     if left:
         degrees = " or ".join(degree.word for degree in sorted(set(left), reverse=True))
@@ -42,7 +42,7 @@ def unshown(result: Result) -> Iterator[str]:
 
 
 def _is_groupless(finding: Finding) -> bool:
-    """Whether nothing says that a collective without a group should have one."""
+    """Whether the finding is only that a collective has no group, without evidence that it needs one."""
     return finding.code == MISSING_GROUP and finding.confidence is Confidence.LOW
 
 

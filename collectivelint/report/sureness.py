@@ -16,6 +16,6 @@ def sureness(finding: Finding) -> str:
 
 
 def title(finding: Finding) -> str:
-    """`CL201 [rank-conditional]`, and how sure the finding is behind it: `CL203 [local-condition] (medium confidence)`."""
+    """`CL201 [rank-conditional]`, with any confidence below high: `CL203 [local-condition] (medium confidence)`."""
     how = sureness(finding)
     return f"{finding.code} [{finding.name}]" + (f" ({how})" if how else "")

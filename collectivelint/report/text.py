@@ -46,7 +46,7 @@ _MANY: Final = 15
 
 
 def _overview(result: Result) -> Iterator[str]:
-    """After a long list: what is left by rule, and where to begin."""
+    """After a long list: the number of findings by rule, and where to begin."""
     if len(result.findings) < _MANY:
         return
     counts = Counter((finding.code, finding.name) for finding in result.findings)

@@ -54,7 +54,7 @@ class Server(LanguageServer):
     # -------------------------------------------------------------------------------------------------------- lint
 
     def changed(self, *, at_once: bool = False) -> None:
-        """Something is another text now: lint when no more changes come."""
+        """Some text has changed: lint once there are no more changes for a moment."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(0 if at_once else _PAUSE, self._due)
@@ -90,7 +90,7 @@ class Server(LanguageServer):
             self._tell(problem)
 
     def _tell(self, problem: str) -> None:
-        """Show a message, once."""
+        """Show a message to the user, once per session."""
         if problem not in self._reported:
             self._reported.add(problem)
             self.window_show_message(lsp.ShowMessageParams(lsp.MessageType.Warning, f"collectivelint: {problem}"))
@@ -111,7 +111,7 @@ class Server(LanguageServer):
         return next((name for name in self._linted.findings if uri(name) == _normal(address)), "")
 
     def _current(self, address: str) -> list[Finding]:
-        """The findings of a document, if they are about the text that it has now."""
+        """The findings of a document, if they are for its current text."""
         doc = self.workspace.get_text_document(address)
         if self._versions.get(address, -1) != doc.version:
             return []
@@ -120,7 +120,7 @@ class Server(LanguageServer):
     # ------------------------------------------------------------------------------------------------------ questions
 
     async def hover(self, params: lsp.HoverParams) -> lsp.Hover | None:
-        """What is known of the call at this place, and a line on each rule that reports it."""
+        """The analysis of the call at this position, and a line for each rule that reports it."""
         address, linted = params.text_document.uri, self._linted
         path = Path(to_fs_path(address) or "")
         parts: list[str] = []
@@ -194,12 +194,12 @@ def _is_within(kind: str, wanted: str) -> bool:
 
 
 def _normal(address: str) -> str:
-    """An address as this machine writes it: clients escape characters differently."""
+    """An address normalised for this machine: clients escape characters differently."""
     return uri(to_fs_path(address) or address)
 
 
 def serve(min_confidence: Confidence | None) -> None:
-    """Speak to the client on the standard input and output until it leaves."""
+    """Serve a client on the standard input and output until it disconnects."""
     server = Server(min_confidence)
 
     @server.feature(lsp.INITIALIZED)

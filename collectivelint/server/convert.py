@@ -60,7 +60,7 @@ class Converter:
         )
 
     def _advice(self, finding: Finding) -> Iterator[str]:
-        """The help, and what the editor offers no action for."""
+        """The help, and remedies for which the editor offers no action."""
         if finding.help:
             yield f"help: {finding.help}"
         if finding.fix is not None and suggested(finding) is not None:
@@ -95,7 +95,7 @@ def _message(finding: Finding) -> str:
 
 
 def uri(path: str) -> str:
-    """A path as an address."""
+    """A path as a URI."""
     return Path(path).absolute().as_uri()
 
 
@@ -105,7 +105,7 @@ def overlapping(findings: Iterable[Finding], first: int, last: int) -> list[Find
 
 
 def note(finding: Finding) -> str:
-    """A finding's rule in a line of Markdown, with its page to open."""
+    """A finding's rule in a line of Markdown, with a link to its documentation."""
     rule = discover()[finding.code].RULE
     described = _description(finding.code)
     code = f"[{rule.code}]({described.href})" if described is not None else rule.code
@@ -113,6 +113,6 @@ def note(finding: Finding) -> str:
 
 
 def _description(code: str) -> lsp.CodeDescription | None:
-    """Where the page of a rule is: its docstring, in the file of its module."""
+    """The documentation of a rule: its docstring, in the file of its module."""
     file = discover()[code].__file__
     return lsp.CodeDescription(uri(file)) if file else None

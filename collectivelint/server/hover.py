@@ -1,4 +1,4 @@
-"""What is known of a call: the collectives it reaches, on which group, and which ranks get there."""
+"""The hover text of a call: the collectives it reaches, on which group, and which ranks reach it."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _around(analysis: Analysis, path: str, line: int, byte_column: int) -> Funct
 
 
 def _events(term: Term) -> Iterator[tuple[Event, _Guards]]:
-    """The collectives of a term, each with the conditions of the arms it stands in."""
+    """The collectives of a term, each with the path conditions that it is under."""
 
     def inside(item: Item, number: int, guards: _Guards) -> _Guards:
         return (*guards, (item.guard, number == 0)) if isinstance(item, Choice) else guards

@@ -52,7 +52,7 @@ class Linted:
 
 
 def lint(texts: Mapping[Path, str], min_confidence: Confidence | None = None) -> Linted:
-    """Lint the files that are open, with their texts; `min_confidence` as the configuration of their projects says if it is None."""
+    """Lint the open files with their texts; `min_confidence` None means that of their projects' configuration."""
     found = Linted()
     overrides = _OVERRIDES if min_confidence is None else {**_OVERRIDES, "min_confidence": min_confidence}
     projects: defaultdict[Path, list[Path]] = defaultdict(list)
@@ -79,7 +79,7 @@ def lint(texts: Mapping[Path, str], min_confidence: Confidence | None = None) ->
 
 
 def describe(linted: Linted, path: Path, line: int, column: int) -> str:
-    """What is known of the call at a line (from 1) and character column (from 0), as Markdown."""
+    """The analysis of the call at a line (from 1) and character column (from 0), as Markdown."""
     from .hover import describe
 
     linter, name = linted.linters[path], shown(path)
@@ -96,7 +96,7 @@ def _not_linted(path: str, error: SettingsError) -> Finding:
 
 
 def _held(root: Path) -> Held:
-    """What is held of a project; those that were linted last are kept."""
+    """The held programs of a project; only the projects linted last are kept."""
     held = _HELD[root] = _HELD.pop(root, Held())
     for other in list(_HELD)[:-_MOST_PROJECTS]:
         del _HELD[other]
@@ -130,7 +130,7 @@ def _on_disk(path: Path) -> str | None:
 def without_known(
     findings: list[Finding], linter: Linter, resolver: Resolver, path: Path, problems: list[str]
 ) -> list[Finding]:
-    """The findings that the project's baseline does not have."""
+    """The findings that are not in the project's baseline."""
     settings = resolver.settings(path)
     if not settings.baseline:
         return findings

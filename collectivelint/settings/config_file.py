@@ -1,4 +1,4 @@
-"""Reading a configuration file: its settings, and everything that is wrong with it, by line and key."""
+"""Reads a configuration file: its settings, and every error in it, by line and key."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def read(file: Path, below: tuple[Path, ...] = ()) -> tuple[Settings | None, lis
 
 
 def read_words(text: str) -> tuple[dict[str, Any], list[str]]:
-    """The values in a text like `min-confidence = "high"` by name of their setting, and what is wrong with it."""
+    """The values in a text like `min-confidence = "high"` by name of their setting, and the errors in it."""
     place = Place(Path("--config"), text, ())
     try:
         table = toml_text.parse("--config", text)
@@ -100,13 +100,13 @@ def _extended(place: Place, table: Mapping[str, Any], below: tuple[Path, ...]) -
 
 
 def moved(settings: Settings, folder: Path) -> Settings:
-    """The settings as if they were written in this folder: its patterns are relative to that, the same baseline is meant."""
+    """The settings as if written in this folder: patterns become relative to it, the baseline stays the same file."""
     file = settings.root / settings.baseline
     return replace(settings, root=folder, baseline=os.path.relpath(file, folder) if settings.baseline else "")
 
 
 def _joined(name: str, before: Any, now: Any) -> Any:
-    """The value of a setting under that of an extended file."""
+    """The value of a setting, combined with that of the extended file: lists are appended, tables merged."""
     if name in _ADDED:
         return (*before, *now)
     return {**before, **now} if name in _TABLES else now
@@ -114,7 +114,7 @@ def _joined(name: str, before: Any, now: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A configuration file: `text` is what it has, `table` the table that is ours."""
+    """A configuration file: `text` is its content, `table` the table that holds collectivelint's keys."""
 
     file: Path
     text: str
@@ -130,7 +130,7 @@ class Place:
 
 
 def _values(place: Place, table: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The values by name of their setting, and what is wrong with the others."""
+    """The valid values by name of their setting, and the errors in the others."""
     values: dict[str, Any] = {}
     problems: list[str] = []
     for key, value in table.items():
@@ -168,7 +168,7 @@ def _values(place: Place, table: Mapping[str, Any]) -> tuple[dict[str, Any], lis
 
 
 def _expected(name: str, value: object) -> str | None:
-    """What the value of a key has to be, where it is not that."""
+    """What the value of a key must be, in words; None if it is valid."""
     if name in _LISTS:
         return None if _is_list(value) else "a list of strings"
     if name == "per_file_ignores":
@@ -186,7 +186,7 @@ def _expected(name: str, value: object) -> str | None:
 
 
 def _one_of(value: object, words: Sequence[str]) -> str:
-    """`"a", "b" or "c"`, and which of them is nearest to a misspelt one."""
+    """`"a", "b" or "c"`, and the one nearest to a misspelt word."""
     listed = [f'"{word}"' for word in words]
     return f"{', '.join(listed[:-1])} or {listed[-1]}" + nearest(str(value), words)
 
@@ -196,7 +196,7 @@ _RANKS: Final = re.compile(r"\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*")
 
 
 def _is_ranks(spec: str) -> bool:
-    """Whether they are ranks, and each range goes from the lower to the higher."""
+    """Whether these are ranks, and each range is ascending."""
     if _RANKS.fullmatch(spec) is None:
         return False
     ranges = (part.partition("-") for part in spec.split(","))
@@ -204,7 +204,7 @@ def _is_ranks(spec: str) -> bool:
 
 
 def _groups(value: object) -> tuple[dict[str, tuple[str, ...]], list[tuple[tuple[str, ...], str]]]:
-    """The ranks of each group that can be used, and what is wrong with the others: keys and message."""
+    """The ranks of each valid group, and (keys, message) for the others."""
     if not isinstance(value, dict):
         return {}, [((), '`expected-groups` has to be a table: { training = "0-2", dp = ["0,2", "1,3"] }')]
     found: dict[str, tuple[str, ...]] = {}
@@ -220,7 +220,7 @@ def _groups(value: object) -> tuple[dict[str, tuple[str, ...]], list[tuple[tuple
 
 
 def _catalogs(folder: Path, names: list[str]) -> tuple[tuple[tuple[str, str], ...], list[tuple[str, str]]]:
-    """The text of each catalogue file that can be used, and what is wrong with the others: name and message."""
+    """The text of each catalogue file that can be read, and (name, message) for the others."""
     from ..catalog.reader import load
     from ..catalog.schema import CatalogError
 

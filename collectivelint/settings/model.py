@@ -1,4 +1,4 @@
-"""The settings that apply to a file, and what is wrong with a configuration."""
+"""The settings that apply to a file, and the errors of a configuration."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SettingsError(Exception):
     """Configuration that cannot be used: each of `problems` names the file, the line and the key."""
 
     def __init__(self, problems: Sequence[str]) -> None:
-        """Everything that is wrong with it."""
+        """Store every error of the configuration."""
         super().__init__("; ".join(problems))
         self.problems = tuple(problems)
 
@@ -90,7 +90,7 @@ class Settings:
 
 
 def is_argument(text: str) -> bool:
-    """Whether the text can stand behind `group=` in a call, and be all of it."""
+    """Whether the text can be the whole value of `group=` in a call."""
     import ast
 
     try:

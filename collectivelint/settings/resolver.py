@@ -53,7 +53,7 @@ class Resolver:
         return self._of(Path(folder).resolve())
 
     def names(self, setting: str) -> bool:
-        """Whether there is a value for this setting in any of the configurations that were found."""
+        """Whether any of the configurations found so far sets this setting."""
         return any(getattr(settings, setting) for settings in self._by_folder.values())
 
     def _of(self, folder: Path) -> Settings:

@@ -1,4 +1,4 @@
-"""The rules that settings select, the fixes they allow, and the selectors in them that mean no rule."""
+"""The rules that settings select, the fixes they allow, and selectors that match no rule."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def is_selected(settings: Settings, rule: Rule) -> bool:
-    """Whether a rule is switched on. As in ruff, the more specific of `select` and `ignore` wins, and new rules need `preview`."""
+    """Whether a rule is enabled. As in ruff, the more specific of `select` and `ignore` wins; some need `preview`."""
     if rule.preview and not settings.preview:
         return False
     chosen = _weight(rule, (*settings.select, *settings.extend_select))
@@ -42,19 +42,19 @@ def _is_ignored_in(path: str, settings: Settings, rule: Rule) -> bool:
 
 
 def runs_in(path: str, settings: Settings, rule: Rule) -> bool:
-    """Whether a rule is switched on for this file."""
+    """Whether a rule is enabled for this file."""
     return is_selected(settings, rule) and not _is_ignored_in(path, settings, rule)
 
 
 def least_confidence(settings: Settings, code: str, name: str) -> Confidence:
-    """The lowest confidence that a finding of a rule is shown with."""
+    """The lowest confidence at which a finding of a rule is shown."""
     if code == MISSING_GROUP and settings.min_confidence <= Confidence.MEDIUM and _lists_all(settings, code, name):
         return Confidence.LOW
     return settings.min_confidence
 
 
 def _lists_all(settings: Settings, code: str, name: str) -> bool:
-    """Whether all collectives without a group are asked for: by the rule itself, or to have the group written."""
+    """Whether all collectives without a group are wanted: the rule is selected, or a group to write is configured."""
     named = not {code, name}.isdisjoint((*settings.select, *settings.extend_select))
     return named or settings.explicit_groups == "always" or settings.explicit_world or bool(settings.group)
 
@@ -70,17 +70,17 @@ def allowed_fix(settings: Settings, rule: Rule, fix: Fix) -> Fix | None:
 
 
 def _weight(rule: Rule, selectors: tuple[str, ...]) -> int:
-    """Specificity of the most specific selector that means this rule; -1 if none does."""
+    """Specificity of the most specific selector that matches this rule; -1 if none does."""
     return max((_specific(item, rule) for item in selectors if matches(item, rule)), default=-1)
 
 
 def _specific(selector: str, rule: Rule) -> int:
-    """`ALL` is the vaguest selector, then shorter prefixes; a name is as good as a full code."""
+    """`ALL` is the least specific selector, then shorter prefixes; a name is as specific as a full code."""
     return 0 if selector == "ALL" else len(selector) if rule.code.startswith(selector) else len(rule.code)
 
 
 def known_selectors(settings: Settings) -> tuple[Settings, list[str]]:
-    """The settings without selectors that mean no rule, and a message for each of those."""
+    """The settings without selectors that match no rule, and a message for each of those."""
     wrong = list(unknown_selectors(settings))
     if not wrong:
         return settings, []
@@ -98,7 +98,7 @@ def known_selectors(settings: Settings) -> tuple[Settings, list[str]]:
 
 
 def unknown_selectors(settings: Settings) -> Iterator[tuple[tuple[str, ...], str, str]]:
-    """Each selector that means no rule: the keys it stands under, itself, and what may be meant."""
+    """Each selector that matches no rule: the keys it is listed under, itself, and a suggestion."""
     from ..registry import rules
 
     given: list[tuple[tuple[str, ...], tuple[str, ...]]] = [

@@ -1,4 +1,4 @@
-"""What people tell the analysis: `# collectivelint: uniform` and its kin, and the same for names in the configuration."""
+"""Annotations for the analysis: comments like `# collectivelint: uniform`, and entries of the configuration."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Annotation:
 
 
 def annotated_lines(source: Source) -> dict[int, Annotation]:
-    """The annotations of a file by the line they speak of; a comment alone on its line speaks of the next one."""
+    """The annotations of a file by the line they apply to; a comment alone on its line applies to the next one."""
     if "collectivelint:" not in source.text:
         return {}
     found: dict[int, Annotation] = {}
@@ -68,12 +68,12 @@ _LAYOUT: Final = frozenset({tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, toke
 
 
 def _axis(argument: str | None) -> str | None:
-    """`tp` of `[tp]` and of `[group=tp]`."""
+    """`tp`, from the argument `tp` or `group=tp`."""
     return None if argument is None else argument.rpartition("=")[2].strip() or None
 
 
 def configured(table: Mapping[str, Any]) -> tuple[dict[str, Annotation], list[tuple[str, str, str | None]]]:
-    """`[tool.collectivelint.catalog]` as annotations by dotted name, and what is wrong: key, message, and the value."""
+    """`[tool.collectivelint.catalog]` as annotations by dotted name, and errors as (key, message, value)."""
     found: dict[str, Annotation] = {}
     problems: list[tuple[str, str, str | None]] = []
     for key, value in table.items():

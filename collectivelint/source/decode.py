@@ -1,4 +1,4 @@
-"""Reading a file: its bytes, decoded as the Python tokenizer would, or the reason why they cannot be."""
+"""Reads a file and decodes its bytes as the Python tokenizer would, or reports why they cannot be decoded."""
 
 from __future__ import annotations
 

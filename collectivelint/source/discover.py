@@ -1,4 +1,4 @@
-"""Which files to lint: folders are searched as git would, files named by hand are taken as they are."""
+"""Which files to lint: folders are searched like git does, and files given by name are always taken."""
 
 from __future__ import annotations
 
@@ -104,25 +104,25 @@ def roots_of(paths: Iterable[str]) -> dict[str, str | None]:
 
 
 def is_test(path: str | Path) -> bool:
-    """Whether it is a file of tests, by the names that pytest and unittest look for? Remembered until `forget`."""
+    """Whether the file is a test, by the names that pytest and unittest search for. Cached until `forget`."""
     *folders, name = _inside(str(path), os.getcwd())
     stem = name.partition(".")[0]
     return stem.startswith("test_") or stem.endswith("_test") or not {"test", "tests", "testing"}.isdisjoint(folders)
 
 
 def is_example(path: str | Path) -> bool:
-    """Whether a file lies in a folder of examples. Remembered until `forget`."""
+    """Whether a file lies in a folder of examples. Cached until `forget`."""
     return not {"example", "examples"}.isdisjoint(_inside(str(path), os.getcwd())[:-1])
 
 
 def forget() -> None:
-    """Forget the roots of projects: another run begins, and they may have changed."""
+    """Clear the cached roots of projects at the start of a run, since they may have changed."""
     _inside.cache_clear()
 
 
 @cache
 def _inside(name: str, _: str) -> tuple[str, ...]:
-    """The parts of a path from the root of its project on, as seen from the current folder."""
+    """The parts of a path relative to the root of its project; the second argument only keys the cache."""
     # Where the project lies does not matter, only where the file lies in it. Paths are slow to make and to hash.
     path = Path(name)
     root = project_root(path)
@@ -166,7 +166,7 @@ def _walk(
 
 
 def _is_foreign(file: Path) -> bool:
-    """Whether it is a notebook of another language than Python."""
+    """Whether it is a notebook in a language other than Python."""
     if file.suffix != NOTEBOOK or not file.is_file():
         return False
     from .notebook import is_foreign
@@ -239,7 +239,7 @@ def _is_ignored(path: Path, ignores: list[tuple[Path, pathspec.GitIgnoreSpec]], 
 
 
 def _is_excluded(path: Path, settings: Settings, *, above: bool = False) -> bool:
-    """Whether an exclude pattern fits the name or the path; with `above` also of a folder it lies in."""
+    """Whether an exclude pattern matches the name or the path; with `above` also a folder that contains it."""
     patterns = (*settings.exclude, *settings.extend_exclude)
     if not above:
         if path.name in patterns:

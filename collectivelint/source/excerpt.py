@@ -25,7 +25,7 @@ _Place: TypeAlias = "tuple[int, int]"
 
 
 def excerpt(text: str, longest: int = _LONGEST) -> str:
-    """`text`, an expression or the beginning of a statement, on one line of at most so many characters."""
+    """`text`, an expression or the beginning of a statement, on one line of limited length."""
     written, kept = "", ""
     for piece in _pieces(text):
         written += piece if written else piece.lstrip()
@@ -64,7 +64,7 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _space(before: str, after: str, last: _Place, now: _Place) -> str:
-    """What stands between two tokens: a space, or nothing, also where one of them is on the next line."""
+    """The separator between two tokens: a space or nothing, even if they are on different lines."""
     if last[0] == now[0]:
         return " " * (last[1] < now[1])
     return "" if before in ("", "(", "[", "{", ".") or after in (")", "]", "}", ".") else " "

@@ -40,7 +40,7 @@ class SourceFiles:
             return None
 
     def content(self, path: str) -> bytes:
-        """The content of a file as it lies on the disk, or as it overrides that; empty for one that cannot be read."""
+        """The content of a file, overridden or on the disk; empty for one that cannot be read."""
         if path in self.overridden:
             return self.overridden[path]
         try:
@@ -60,7 +60,7 @@ class SourceFiles:
         return excerpt(self.written(path, span))
 
     def written(self, path: str, span: Span) -> str:
-        """The source at a span, as it is."""
+        """The source at a span, unchanged."""
         source = self.source(path)
         start = source.offset(span.line, source.column(span.line, span.column))
         return source.text[start : source.offset(span.end_line, source.column(span.end_line, span.end_column))]

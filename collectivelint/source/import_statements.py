@@ -24,9 +24,9 @@ _CONTINUED: Final = re.compile(rb"\\\r?\n")
 
 @dataclass(frozen=True, slots=True)
 class ImportStatement:
-    """`import module as bound`, or `from module import` with (name, name that it is bound to); `*` is such a name.
+    """`import module as bound`, or `from module import` with (name, bound name) pairs; a name may be `*`.
 
-    The module is dotted as it is written, with its leading dots. `names` is None of `import`.
+    The module is dotted as written, with its leading dots. `names` is None for `import`.
     """
 
     module: str
@@ -47,7 +47,7 @@ def import_statements(text: bytes) -> Iterator[ImportStatement]:
 
 
 def _statements(text: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """The groups of all matches of `_STATEMENT`; only lines with that word are looked at, since few have it."""
+    """The groups of all matches of `_STATEMENT`; only lines that contain `import` are matched, since few do."""
     end = 0
     while (at := text.find(b"import", end)) >= 0:
         first = text.rfind(b"\n", 0, at) + 1

@@ -1,4 +1,4 @@
-"""What IPython adds to Python: magics, shell commands and questions, taken out of the code of a cell."""
+"""IPython syntax: magics, shell commands and help queries, removed from the code of a cell."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def plain(cell: str) -> str:
 
 
 def _magic(cell: str, at: int) -> tuple[int, int] | None:
-    """Where the magic begins and ends that stands in the line at a position, if one does."""
+    """The start and end of the magic in the line at a position, if there is one."""
     for pattern in (_ESCAPED, _ASSIGNED, _ASKED, _COMMAND):
         match = pattern.match(cell, at)
         if match is None or (pattern is _COMMAND and _parses(match["magic"])):
@@ -69,7 +69,7 @@ def _magic(cell: str, at: int) -> tuple[int, int] | None:
 
 
 def _statement_end(cell: str, at: int) -> int:
-    """Where the next line begins that is not inside of brackets or of a string."""
+    """The start of the next line that is not inside brackets or a string."""
     depth = 0
     for match in _TOKEN.finditer(cell, at):
         depth += match.lastgroup == "open"

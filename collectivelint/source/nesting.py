@@ -1,6 +1,6 @@
-"""Which code must not be given to libcst: what is nested a few thousand times ends the process.
+"""Which code must not be passed to libcst: nesting of a few thousand levels crashes the process.
 
-Below that its time grows with the square of sums and texts, and with the cube of chains of calls: 500 take 0.75 s, 3,000 take 79 s.
+Below that its time is quadratic in sums and strings, and cubic in chains of calls: 500 take 0.75 s, 3,000 take 79 s.
 """
 
 from __future__ import annotations

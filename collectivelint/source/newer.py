@@ -1,6 +1,6 @@
-"""Syntax of Pythons newer than the one that runs: read with libcst's grammar, and put into words that this one knows.
+"""Syntax of newer Python versions than the running one: parsed with libcst's grammar and rewritten in older syntax.
 
-Rows and byte columns stay those of the text, so that everything behind works on the tree as if `ast` had made it.
+Rows and byte columns stay those of the text, so that later steps work on the tree as if `ast` had made it.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ class Lowered:
 
 
 class TooLongError(Exception):
-    """A text that may be for a newer Python, and is too long or too deeply nested for libcst."""
+    """A text that may need a newer Python, and is too long or too deeply nested for libcst."""
 
 
 def lowered(code: str, parses: Callable[[str], bool]) -> Lowered | None:
-    """The code in the syntax of this Python as far as that goes; None where libcst cannot read it, or has nothing to do.
+    """The code rewritten for this Python if possible; None if libcst cannot parse it or nothing has to change.
 
-    Raise TooLongError where libcst must not be asked.
+    Raise TooLongError if the text is unsafe for libcst.
     """
     if not _HINT.search(code):
         return None
@@ -85,7 +85,7 @@ class _Work:
         self.needs = _NOTHING
 
     def visit(self, node: cst.CSTNode) -> None:
-        """Go through a tree; what has been replaced as a whole is not entered."""
+        """Visit a tree, recording replacements; nodes that are replaced as a whole are not entered."""
         kind = type(node).__name__
         match kind:
             case "TypeAlias":
@@ -115,7 +115,7 @@ class _Work:
         return self._offset(where.start), self._offset(where.end)
 
     def _with_brackets(self, node: Any) -> tuple[int, int]:
-        """Where an expression begins and ends with the brackets around it, which libcst leaves out."""
+        """The start and end of an expression including its parentheses, which libcst leaves out."""
         start, end = self._range(node)
         for _ in node.lpar:
             start = self._source.text.rindex("(", 0, start)
@@ -162,7 +162,7 @@ class _Work:
             self.edits.append((start, start + match.end(), match[2].ljust(match.end())))
 
     def _string(self, node: Any, start: int, end: int) -> None:
-        """A string with values in it as a tuple of these, each at its place."""
+        """Replace a string that has values by a tuple of these, each at its position."""
         self._need(3, 12)
         text, at = self._source.text, start + 1
         pieces, parts = ["("], list[str | None]()
@@ -180,7 +180,7 @@ class _Work:
         self.strings[line, len(self._source.line(line)[:column].encode())] = parts
 
     def _parts(self, node: Any) -> Iterator[str | tuple[int, int, cst.CSTNode]]:
-        """In order: the texts of a string, and begin, end and tree of the values in it."""
+        """In order: the texts of a string, and (start, end, tree) for the values in it."""
         match type(node).__name__:
             case "ConcatenatedString":
                 yield from self._parts(node.left)
@@ -208,7 +208,7 @@ class _Work:
 
 
 class _Strings(ast.NodeTransformer):
-    """Puts the strings back."""
+    """Restores the strings."""
 
     def __init__(self, strings: dict[tuple[int, int], list[str | None]]) -> None:
         self._strings = strings

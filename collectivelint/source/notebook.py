@@ -35,7 +35,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Notebook(Source):
-    """The code cells of a notebook; `text` has a line of its own, `mark`, between one cell and the next."""
+    """The code cells of a notebook; `text` has a separator line, `mark`, between cells."""
 
     raw: str
     cells: tuple[Cell, ...]
@@ -43,7 +43,7 @@ class Notebook(Source):
 
     @property
     def code(self) -> str:
-        """The text as Python: where IPython has syntax of its own, a constant and spaces."""
+        """The text as Python: IPython syntax is replaced by a constant and spaces."""
         return self._code
 
     @cached_property
@@ -51,7 +51,7 @@ class Notebook(Source):
         return self._join(plain(part) for part in self.parts(self.text))
 
     def parts(self, text: str) -> list[str]:
-        """A text of this notebook by cell; raise ValueError if it has not as many as the notebook."""
+        """Split a text of this notebook into cells; raise ValueError if their number differs from the notebook's."""
         found: list[list[str]] = [[]]
         for line in lines(text):
             if line.rstrip("\n") == self.mark:
@@ -73,14 +73,14 @@ class Notebook(Source):
         return [1, *rows]
 
     def place(self, row: int) -> tuple[int | None, int]:
-        """The number of a cell, and the row in it, from 1, of a row of `text`."""
+        """The (cell number, row in it from 1) of a row of `text`."""
         if not self.cells:
             return None, row
         index = bisect_right(self._firsts, row) - 1
         return self.cells[index].number, row - self._firsts[index] + 1
 
     def row(self, cell: int, row: int) -> int:
-        """The row of `text` of a row in a cell."""
+        """The row of `text` for a row in a cell."""
         index = [item.number for item in self.cells].index(cell)
         return self._firsts[index] + row - 1
 
@@ -90,7 +90,7 @@ class Notebook(Source):
         return "" if text == self.mark else text
 
     def file_row(self, row: int) -> int:
-        """The line of the file in which the JSON has a row of `text`."""
+        """The line of the file whose JSON contains a row of `text`."""
         if not self.cells:
             return 1
         index = bisect_right(self._firsts, row) - 1
@@ -104,7 +104,7 @@ class Notebook(Source):
         return self.raw.count("\n", 0, at) + 1
 
     def encode(self, text: str) -> bytes:
-        """The file with `text` in its cells; raise ValueError if its cells would not stay apart."""
+        """The file with `text` in its cells; raise ValueError if the separators no longer match the cells."""
         if not self.cells:
             found = self.raw
         else:
@@ -123,7 +123,7 @@ class Notebook(Source):
         return self._join(_source(json.loads(self.raw[cell.start : cell.end])) for cell in self.cells)
 
     def _written(self, cell: Cell, text: str) -> str:
-        """The source of a cell as JSON, in the layout that it has in the file; lines that stay keep their spelling."""
+        """The source of a cell as JSON, in its original layout; unchanged lines keep their original escapes."""
         ascii_only = self.raw.isascii()
         if self.raw[cell.start] == '"':
             return json.dumps(text, ensure_ascii=ascii_only)
@@ -138,7 +138,7 @@ class Notebook(Source):
 
 
 def notebook(data: bytes, path: str) -> Notebook:
-    """Read a notebook; raise UnreadableError if it is none of Python, or not one at all."""
+    """Read a notebook; raise UnreadableError if it is not a notebook, or not one in Python."""
     bom = data.startswith(codecs.BOM_UTF8)
     try:
         raw = data.removeprefix(codecs.BOM_UTF8).decode()
@@ -169,12 +169,12 @@ def notebook(data: bytes, path: str) -> Notebook:
 
 
 def is_python_kernel(language: str) -> bool:
-    """Whether it is the language of a notebook of Python."""
+    """Whether this is a kernel language of Python notebooks."""
     return language.lower().startswith(("python", "ipython", "xpython"))
 
 
 def is_foreign(data: bytes) -> bool:
-    """Whether a notebook says that it is for another language."""
+    """Whether a notebook declares a language other than Python."""
     if b'"python"' in data:
         return False
     try:
@@ -201,7 +201,7 @@ def _content(raw: str) -> dict[str, Any]:
 
 
 def _language(content: Any) -> str | None:
-    """The language of a notebook, where it says one."""
+    """The language that a notebook declares, if any."""
     metadata = content.get("metadata") if isinstance(content, dict) else None
     for table, key in (("language_info", "name"), ("kernelspec", "language")):
         found = metadata.get(table) if isinstance(metadata, dict) else None
@@ -211,7 +211,7 @@ def _language(content: Any) -> str | None:
 
 
 def _is_python_cell(cell: dict[str, Any]) -> bool:
-    """Whether its language is that of the notebook. Editors write another one into the cell's metadata."""
+    """Whether a cell is in the notebook's language; editors record another one in the cell's metadata."""
     metadata = cell.get("metadata")
     editor = metadata.get("vscode") if isinstance(metadata, dict) else None
     return not isinstance(editor, dict) or editor.get("languageId", "python") == "python"

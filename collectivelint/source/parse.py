@@ -1,4 +1,4 @@
-"""From the text of a file to its syntax tree, or to the reason why there is none."""
+"""Parses the text of a file, or reports why it cannot be parsed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def parse(source: Source) -> ast.Module:
 
 
 def _newer(source: Source, code: str, error: SyntaxError) -> ast.Module:
-    """The tree of a text for a newer Python than this one; raise UnreadableError where it is none, or cannot be expressed."""
+    """The tree of a text for a newer Python; raise UnreadableError if it is invalid or cannot be rewritten."""
     from .magics import plain
     from .newer import TooLongError, lowered
 
@@ -76,7 +76,7 @@ def _tree(code: str) -> ast.Module:
 
 
 def _earliest(source: Source, error: SyntaxError) -> tuple[SyntaxError, int]:
-    """The error, and the rows before the text it counts in: in a notebook that of the first cell that has one of its own."""
+    """The first syntax error and its row offset; in a notebook, that of the first cell that does not parse."""
     from .notebook import Notebook
 
     if isinstance(source, Notebook):

@@ -21,5 +21,5 @@ def shown(path: Path) -> str:
 
 @cache
 def _relative(folder: str, _: str) -> str:
-    """A folder as seen from the current one, which is the second argument so that changing it is noticed."""
+    """A folder relative to the current one, which is an argument so that the cache notices a change of it."""
     return os.path.relpath(folder)

@@ -18,7 +18,7 @@ _SIMPLE: Final = re.compile(r"[\w./*?-]+")
 
 @cache
 def spec(patterns: tuple[str, ...]) -> pathspec.GitIgnoreSpec:
-    r"""These patterns together; those that mean nothing (`!`, `a\`, `[z-a]`) are left out, as git does."""
+    r"""The patterns combined; invalid ones (`!`, `a\`, `[z-a]`) are ignored, as git does."""
     import pathspec
 
     with warnings.catch_warnings():
@@ -31,12 +31,12 @@ def spec(patterns: tuple[str, ...]) -> pathspec.GitIgnoreSpec:
 
 
 def unusable(patterns: Iterable[str]) -> list[str]:
-    """The patterns that match nothing: in the configuration of this linter they are mistakes."""
+    """The patterns that match nothing: in collectivelint's configuration they are errors."""
     return [pattern for pattern in patterns if not _SIMPLE.fullmatch(pattern) and not _compiles(pattern)]
 
 
 def said(pattern: str) -> str:
-    """What is wrong with such a pattern."""
+    """The message for such a pattern."""
     return f"`{pattern}` is not a pattern that fits any path"
 
 

@@ -44,11 +44,11 @@ class Source:
 
     @property
     def code(self) -> str:
-        """The text as Python, of the same length, where the file has more than Python in it."""
+        """The text as Python, of the same length, if the file contains other syntax too."""
         return self.text
 
     def place(self, row: int) -> tuple[int | None, int]:
-        """The cell of a notebook and the row in it that a row of `text` stands for; there is none in other files."""
+        """The (cell, row in it) that a row of `text` stands for in a notebook; in other files the cell is None."""
         return None, row
 
     def line(self, number: int) -> str:
@@ -82,6 +82,6 @@ class Source:
 
 
 def lines(text: str) -> list[str]:
-    """The lines of a text with their ends, as the Python tokenizer and patch count them."""
+    """The lines of a text with their line endings, split as the Python tokenizer and patch do."""
     found = _LINE.findall(text)
     return [line for line in found if line]

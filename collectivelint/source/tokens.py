@@ -1,4 +1,4 @@
-"""The tokens of a file, also where it is written for a newer Python than the one that runs."""
+"""The tokens of a file, even if it is written for a newer Python than the running one."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _WORDS: Final = frozenset({tokenize.NAME, tokenize.NUMBER, tokenize.STRING, toke
 
 
 def tokens(source: Source) -> list[tokenize.TokenInfo]:
-    """All tokens, as far as the text can be read; comments stand where they stand in the file.
+    """All tokens up to the first error; comments are at their positions in the file.
 
-    In f-strings of newer Pythons there are only the values, without what else stands in the string.
+    In f-strings of newer Pythons only the values have tokens.
     """
     found, failed = _tokens(source.code)
     if not failed and not _is_suspect(found):
@@ -35,7 +35,7 @@ def tokens(source: Source) -> list[tokenize.TokenInfo]:
 
 
 def _tokens(code: str) -> tuple[list[tokenize.TokenInfo], bool]:
-    """The tokens, and whether something went wrong behind the last of them."""
+    """The tokens, and whether tokenizing stopped with an error."""
     found: list[tokenize.TokenInfo] = []
     try:
         for token in tokenize.generate_tokens(io.StringIO(code, newline="").readline):
@@ -47,7 +47,7 @@ def _tokens(code: str) -> tuple[list[tokenize.TokenInfo], bool]:
 
 
 def _is_suspect(found: Sequence[tokenize.TokenInfo]) -> bool:
-    """Whether a string may have been cut at a quote inside of it, as tokenizers do that do not look into f-strings."""
+    """Whether a string may have been cut at a quote inside it, as tokenizers do that do not parse f-strings."""
     before = None
     for token in found:
         if token.type == tokenize.ERRORTOKEN:
@@ -59,7 +59,7 @@ def _is_suspect(found: Sequence[tokenize.TokenInfo]) -> bool:
 
 
 def _placed(found: Sequence[tokenize.TokenInfo], source: Source) -> Iterator[tokenize.TokenInfo]:
-    """The tokens of lowered code, the comments among them at their places in the text: bytes moved, the row's end did not."""
+    """The tokens of rewritten code, with comments moved to their columns in the text: they end where their row ends."""
     for token in found:
         if token.type != tokenize.COMMENT:
             yield token
