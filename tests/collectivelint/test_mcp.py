@@ -43,7 +43,7 @@ _CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "one": ("lint", {"limit": 1, "min_confidence": "low"}),
     "selected": ("lint", {"select": ["CL201"], "min_confidence": "high"}),
     "text": ("lint", {"source": "from main import save\n\nimport torch.distributed as dist\nif dist.get_rank() == 0:\n    save(None, 1)\n", "filename": "new.py"}),
-    "broken text": ("lint", {"source": "x = (\n"}),
+    "broken text": ("lint", {"source": "import torch\nx = (\n"}),
     "unknown rule": ("lint", {"select": ["CL2O1"]}),
     "both": ("lint", {"source": "", "paths": ["main.py"]}),
     "outside": ("lint", {"paths": ["../secret.py"]}),

@@ -170,8 +170,8 @@ def test_unsaved_changes_here_and_in_other_files(root: Path) -> None:
         await editor.open("helper.py")
         await editor.change("helper.py", 2, "def meet():\n    pass\n")
         assert await editor.diagnostics("main.py", 2) == []
-        broken = await editor.change("main.py", 3, "def save(:\n")
-        assert [(item.code, item.range.start.line) for item in broken] == [("CL000", 0)]
+        broken = await editor.change("main.py", 3, "import torch\ndef save(:\n")
+        assert [(item.code, item.range.start.line) for item in broken] == [("CL000", 1)]
         document = lsp.TextDocumentIdentifier(editor.uri("main.py"))
         editor.client.text_document_did_close(lsp.DidCloseTextDocumentParams(document))
         assert await editor.diagnostics("main.py", None) == []
@@ -204,6 +204,7 @@ def test_all_safe_fixes_at_once(root: Path) -> None:
         "    dist._all_gather_base(out, x, group)\n    dist._all_gather_base(x, out, group)\n    dist.barrier()\n"
     )
     (root / "main.py").write_text(text)
+    (root / "newer.py").write_text("import torch.distributed as dist\n\ngather = dist.all_gather_into_tensor\n")
 
     async def talk(editor: Editor) -> None:
         await editor.open("main.py")
@@ -250,10 +251,10 @@ def test_hover(root: Path) -> None:
 
 def test_hover_over_what_cannot_be_parsed(root: Path) -> None:
     async def talk(editor: Editor) -> None:
-        (found,) = await editor.open("main.py", "def main(:\n    pass\n")
+        (found,) = await editor.open("main.py", "import torch\ndef main(:\n    pass\n")
         assert found.code == "CL000"
-        assert "CL000" in await editor.hover("main.py", 0, 9)
-        assert await editor.hover("main.py", 1, 5) == ""
+        assert "CL000" in await editor.hover("main.py", 1, 9)
+        assert await editor.hover("main.py", 2, 5) == ""
 
     assert _session(root, talk).messages == []
 

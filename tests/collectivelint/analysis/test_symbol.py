@@ -447,7 +447,7 @@ def test_findings_do_not_depend_on_what_symbols_look_like(
     blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     project.write({f"case{number}.py": block for number, block in enumerate(blocks)})
     expected = project.lint(select=["ALL"]).findings
-    monkeypatch.setattr(show, "_text", lambda symbol, room: "not [turns of world] == $x@:]")
+    monkeypatch.setattr(show, "_text", lambda symbol, room, places: "not [turns of world] == $x@:]")
     found = project.lint(select=["ALL"]).findings
     assert [(one.path, one.location, one.code) for one in found] == [
         (one.path, one.location, one.code) for one in expected
