@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from ..ir.nodes import Expr, Function
     from ..program.resolver import Program
     from .callers import Callers
-    from .references import Reference
 
 #: A function, one of its parameters, and whether that has to be None: else False and what else is false will do.
 _Asked: TypeAlias = "tuple[Target, str, bool]"
