@@ -92,7 +92,7 @@ class CheckingTracer(Tracer):
             except Exception as error:
                 self._break(error)
 
-        return called
+        return torch_api.uncompiled(called)
 
     def end(self, number: int, state: State) -> None:
         """The call has ended: what it leaves is there now."""
