@@ -207,8 +207,7 @@ def uncompiled(function: Around) -> Around:
     """The function, which torch.compile leaves alone with what it calls, where this torch can be told so."""
     frames: Any = getattr(getattr(torch._C, "_dynamo", None), "eval_frame", None)
     with contextlib.suppress(AttributeError):
-        skip = frames._FrameAction.SKIP
-        frames.set_code_exec_strategy(function.__code__, frames._FrameExecStrategy(skip, skip))
+        frames.set_code_exec_strategy(function.__code__, frames._FrameExecStrategy(*[frames._FrameAction.SKIP] * 2))
     return function
 
 
