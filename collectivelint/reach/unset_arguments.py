@@ -1,71 +1,112 @@
-"""Optional parameters that no caller passes: `def evaluate(model, probe=None)`, if all calls omit `probe`."""
+"""Optional parameters that no caller gives: `def evaluate(model, probe=None)`, where all calls of the program leave `probe` out."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..ir.names import plain
 from ..ir.nodes import Call, Constant, Name, expressions
 from ..program.target import Target
-from .names import assigned
+from .names import assigned, resolve
 
 if TYPE_CHECKING:
     from ..ir.nodes import Expr, Function
     from ..program.resolver import Program
     from .callers import Callers
-    from .references import Reference
 
-#: What a parameter is by default where nothing is asked for.
-_OFF: Final = (Constant(None), Constant(False))
+#: A function, one of its parameters, and whether that has to be None: else False and what else is false will do.
+_Asked: TypeAlias = "tuple[Target, str, bool]"
 
 
 class UnsetArguments:
-    """Which parameters always have their default, which is falsy."""
+    """Which parameters are always what they are by default, which is nothing."""
 
     def __init__(self, program: Program, callers: Callers) -> None:
         """Nothing is read before it is asked for."""
         self._program, self._callers = program, callers
-        self._known: dict[tuple[Target, str], bool] = {}
+        #: The parameters of callers that are handed on to one; None where it is given something else.
+        self._known: dict[_Asked, frozenset[_Asked] | None] = {}
 
-    def is_unset(self, target: Target, name: str) -> bool:
-        """Whether all calls of a function omit a parameter, or pass on one that is itself always omitted."""
-        key = (target, name)
-        if key not in self._known:
-            # A function that calls itself hands on what its other callers give.
-            self._known[key] = True
-            self._known[key] = self._is_unset(target, name)
-        return self._known[key]
+    def is_unset(self, target: Target, name: str, *, none: bool) -> bool:
+        """Whether all calls of a function leave a parameter out, or hand on one that is never given either.
 
-    def _is_unset(self, target: Target, name: str) -> bool:
+        `none`: is it asked whether it is None? Else whether it is false.
+        """
+        found: set[_Asked] = set()
+        left = [(target, name, none)]
+        while left:
+            asked = left.pop()
+            if asked in found:
+                # A function that calls itself hands on what its other callers give.
+                continue
+            found.add(asked)
+            if asked not in self._known:
+                self._known[asked] = self._handed_on(*asked)
+            above = self._known[asked]
+            if above is None:
+                return False
+            left += above
+        return True
+
+    def _handed_on(self, target: Target, name: str, none: bool) -> frozenset[_Asked] | None:
         function = self._program.functions(target.path).get(target.name)
-        if function is None or assigned(function, Name(name)):
-            return False
+        if function is None or self._is_assigned(function, name) or self._is_wrapped(function):
+            return None
         slot = next((number for number, item in enumerate(function.params) if item.name == name), None)
-        if slot is None or function.params[slot].default not in _OFF:
-            return False
+        if slot is None or not _is_off(function.params[slot].default, none):
+            return None
         uses = self._callers.of(target)
         if not uses:
             # Nothing is known to call it: what does is not in the program.
-            return False
-        number = slot - (function.owner is not None) if function.params[slot].kind == "positional" else None
-        return all(self._leaves_out(use, name, number) for use in uses)
+            return None
+        has_self = function.owner is not None and Name("staticmethod") not in function.decorators
+        number = slot - has_self if function.params[slot].kind == "positional" else None
+        found: set[_Asked] = set()
+        for use in uses:
+            calls = [
+                expr
+                for expr in expressions(use.function.body)
+                if isinstance(expr, Call) and plain(expr.function) == use.name
+            ]
+            if not use.is_called or not calls:
+                return None
+            for call in calls:
+                if call.spread:
+                    return None
+                value = _given(call, name, number)
+                if isinstance(value, Name):
+                    found.add((Target("function", use.function.path, use.function.qualname), value.id, none))
+                elif value is not None and not _is_off(value, none):
+                    return None
+        return frozenset(found)
 
-    def _leaves_out(self, use: Reference, name: str, number: int | None) -> bool:
-        """Whether the calls of a reference omit a parameter; `number` is its position among the arguments."""
-        calls = [
-            expr
-            for expr in expressions(use.function.body)
-            if isinstance(expr, Call) and plain(expr.function) == use.name
-        ]
-        return use.is_called and bool(calls) and all(self._is_off(use.function, call, name, number) for call in calls)
+    def _is_assigned(self, function: Function, name: str) -> bool:
+        """Whether the function, or one inside of it, may give the parameter another value."""
+        inside = f"{function.qualname}.<locals>."
+        return any(
+            assigned(inner, Name(name))
+            for qualname, inner in self._program.functions(function.path).items()
+            if inner is function or qualname.startswith(inside)
+        )
 
-    def _is_off(self, caller: Function, call: Call, name: str, number: int | None) -> bool:
-        if call.spread:
-            return False
-        value: Expr | None = dict(call.keywords).get(name)
-        if value is None and number is not None and number < len(call.args):
-            value = call.args[number]
-        if value is None or value in _OFF:
-            return True
-        own = Target("function", caller.path, caller.qualname)
-        return isinstance(value, Name) and self.is_unset(own, value.id)
+    def _is_wrapped(self, function: Function) -> bool:
+        """Whether a decorator of the program calls it: with what arguments is not known."""
+        for decorator in function.decorators:
+            name = plain(decorator.function if isinstance(decorator, Call) else decorator)
+            target = resolve(self._program, function, name) if name is not None else None
+            if target is not None and target.kind != "external":
+                return True
+        return False
+
+
+def _given(call: Call, name: str, number: int | None) -> Expr | None:
+    """What a call gives to a parameter; None if it leaves it out. `number` is its place among the arguments."""
+    value: Expr | None = dict(call.keywords).get(name)
+    if value is None and number is not None and number < len(call.args):
+        value = call.args[number]
+    return value
+
+
+def _is_off(value: Expr | None, none: bool) -> bool:
+    """Whether nothing is asked for by a value. 0 is false, but it is not None."""
+    return isinstance(value, Constant) and (value.value is None if none else not value.value)

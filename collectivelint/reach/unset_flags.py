@@ -55,8 +55,10 @@ class UnsetFlags:
         match test:
             case Logical(op="and", values=parts, negated=False):
                 return any(self._is_unset(function, part) for part in parts)
-            case Compare(op="is not" | "!=", left=Name(id=name), right=Constant(value=None)) | Name(id=name):
-                return self._arguments.is_unset(function, name)
+            case Compare(op="is not" | "!=", left=Name(id=name), right=Constant(value=None)):
+                return self._arguments.is_unset(function, name, none=True)
+            case Name(id=name):
+                return self._arguments.is_unset(function, name, none=False)
             case Attribute(name=name):
                 if name not in self._known:
                     self._known[name] = self._is_never_set(name)

@@ -40,7 +40,9 @@ def _newer(source: Source, code: str, error: SyntaxError) -> ast.Module:
     from .magics import plain
     from .newer import TooLongError, lowered
 
-    if code.startswith(_EXPORTED) and parses(without := plain(code)):
+    # With one character at the end of a line every position stays what it is.
+    lines = code.replace("\r\n", "\n")
+    if lines.startswith(_EXPORTED) and parses(without := plain(lines)):
         return _tree(without)
     found, row = _earliest(source, error)
     place = row + (found.lineno or 1), max(found.offset or 1, 1)

@@ -95,7 +95,7 @@ class CheckingTracer(Tracer):
             except Exception as error:
                 self._break(error)
 
-        return called
+        return torch_api.uncompiled(called)
 
     def end(self, number: int, state: State) -> None:
         """Record that the call has ended, and the checksum of its result if it succeeded."""

@@ -156,7 +156,7 @@ class Kernels:
                 warn_once(error)
             return result
 
-        return kernel
+        return torch_api.uncompiled(kernel)
 
     def _functional(self, operator: Any, known: tuple[Operation, str]) -> Callable[..., Any]:
         arguments = Arguments(operator, *known)
@@ -191,7 +191,7 @@ class Kernels:
                 fill(tensor, number)
             return result
 
-        return kernel
+        return torch_api.uncompiled(kernel)
 
     def _composite(self, operator: Any) -> Callable[..., Any]:
         """A kernel for an operator that makes several calls. Each is recorded, and fills one tensor of the result."""
@@ -211,7 +211,7 @@ class Kernels:
                 self._fill(tensor, number)
             return result
 
-        return kernel
+        return torch_api.uncompiled(kernel)
 
     def _fill(self, tensor: torch.Tensor, number: int) -> None:
         if len(self._filled) > _MOST:
@@ -237,7 +237,7 @@ class Kernels:
                 tracer.end(number, State.DONE)
             return result
 
-        return kernel
+        return torch_api.uncompiled(kernel)
 
 
 #: How many results of functional collectives are remembered that nobody has waited for.

@@ -6,6 +6,7 @@ interface is missing or has changed; the layer that needs it is then left out, a
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import os
@@ -200,6 +201,14 @@ def reduce_number_in(box: Any) -> int | None:
 
 #: Within it the program's own modes and classes of tensors do not see what is called.
 unobserved: Final = torch._C.DisableTorchFunction
+
+
+def uncompiled(function: Around) -> Around:
+    """The function, which torch.compile leaves alone with what it calls, where this torch can be told so."""
+    frames: Any = getattr(getattr(torch._C, "_dynamo", None), "eval_frame", None)
+    with contextlib.suppress(AttributeError):
+        frames.set_code_exec_strategy(function.__code__, frames._FrameExecStrategy(*[frames._FrameAction.SKIP] * 2))
+    return function
 
 
 def is_plain(value: Any) -> TypeGuard[torch.Tensor]:

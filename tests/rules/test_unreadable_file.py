@@ -153,3 +153,5 @@ def test_an_exported_notebook_may_hold_magics(project: Project) -> None:
     )
     project.write({"notebook.py": cells, "other.py": cells.replace("Databricks", "Some")})
     assert project.found() == [("notebook.py", 9, "CL101"), ("other.py", 2, "CL000")]
+    (project.root / "notebook.py").write_bytes(cells.replace("\n", "\r\n").encode())
+    assert project.found()[0] == ("notebook.py", 9, "CL101")

@@ -131,3 +131,16 @@ except ValueError:
     assert kernels(lambda: dist.all_reduce(torch.ones(1))) == 0
 """
     assert _ops(tmp_path, body) == ["all_reduce"]
+
+
+def test_torch_compile_leaves_the_kernels_alone(tmp_path: Path) -> None:
+    body = """
+import warnings
+model = DistributedDataParallel(torch.nn.BatchNorm1d(4))
+dist.reduce(torch.ones(1), 0)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    torch.compile(model, backend="eager")(torch.ones(2, 4)).sum().backward()
+assert not [str(one.message) for one in caught if "unbox" in str(one.message)]
+"""
+    assert _ops(tmp_path, body) == ["broadcast", "broadcast", "all_reduce"]

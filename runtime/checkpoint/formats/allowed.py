@@ -121,6 +121,7 @@ TENSOR_NAMES: Final[Mapping[tuple[str, str], object]] = {
     **_classes("collections", "Counter", "deque", "ChainMap"),
     **_classes("argparse", "Namespace"), **_classes("types", "SimpleNamespace"),
     **_classes("datetime", "date", "time", "datetime", "timedelta", "timezone"),
+    **_classes("zoneinfo", "ZoneInfo"), **_classes("re", "_compile"),
     **_classes("decimal", "Decimal"), **_classes("fractions", "Fraction"), **_classes("uuid", "UUID", "SafeUUID"),
     **_classes("functools", "partial"), **_classes("random", "Random"),
     **{(module, name): path_text for module in ("pathlib", "pathlib._local") for name in (

@@ -8,6 +8,8 @@ import datetime as dt
 import enum
 import functools
 import pathlib
+import re
+import zoneinfo
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,6 +55,8 @@ class Outer:
         frozenset({3}),
         bytearray(b"x"),
         1 + 2j,
+        re.compile("layers\\..*"),
+        dt.datetime(2026, 1, 1, tzinfo=zoneinfo.ZoneInfo("UTC")),
         torch.device("cpu"),
         torch.ones(3).to_sparse(),
         torch.empty(3, device="meta"),
