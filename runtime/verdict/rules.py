@@ -81,10 +81,16 @@ def _rule(found: Divergence, trace: Trace) -> tuple[str, list[str]]:
         return "", []
     # A cycle through further groups is no matter of these two alone.
     direct = all(_waited_for(event, found.sides) <= set(found.sides[0].ranks) for event in waits)
-    if direct and any(
-        _is_in_the_default_group(first, event) or _is_in_the_default_group(event, first) for event in waits
-    ):
-        return "CL101", []
+    whole = [
+        (one, other)
+        for event in waits
+        for one, other in ((first, event), (event, first))
+        if _is_in_the_default_group(one, other)
+    ]
+    if direct and whole:
+        # A rank that has made the call before is one of those that it is for.
+        made = all(_has_made(one, trace.ranks[other.rank]) for one, other in whole)
+        return (_absent(first, waits, absent) if made else "CL101"), []
     crossing = [side for side in others if side.event in waits and _crosses(found.sides[0], side)]
     if direct and crossing:
         there = crossing[0].event.group if crossing[0].event is not None else first.group
@@ -132,6 +138,11 @@ def _functions(event: Event) -> dict[tuple[str, str], int]:
 def _is_in_the_default_group(one: Event, other: Event) -> bool:
     """Whether `one` is on the default group while `other` is on a group of fewer ranks."""
     return one.group.description == _DEFAULT and set(other.group.ranks) < set(one.group.ranks)
+
+
+def _has_made(event: Event, rank: Rank) -> bool:
+    """Whether a rank has made a call of that group from that place, by the same way."""
+    return any(other.group.key == event.group.key and other.place == event.place for other in rank.events)
 
 
 def _waited_for(event: Event, sides: Iterable[Side]) -> set[int]:

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from collectivelint.runtime.afterwards.picture import write
 from collectivelint.runtime.afterwards.picture.drawing import graph, ranks_bar
 from collectivelint.runtime.afterwards.picture.kinds import kinds_of
 from collectivelint.runtime.afterwards.picture.model import picture
-from collectivelint.runtime.afterwards.picture.packed import FromTrace
+from collectivelint.runtime.afterwards.picture.packed import FromTrace, Marked, of_verdict
 from collectivelint.runtime.afterwards.picture.source import Source, around, on_the_way
 from collectivelint.runtime.afterwards.picture.suggested import suggested
 from collectivelint.runtime.afterwards.picture.waits import Node
@@ -232,6 +233,40 @@ def test_a_slow_rank_has_a_card() -> None:
     )
     # Its lane stands out.
     assert '"named":[2]' in text
+
+
+#: The dots of links and the words in the lanes, in the order in which they are drawn.
+_DRAWN = """<pre id="seen"></pre><script>
+const tried = setInterval(() => {
+  if (!drawn.length || !isKept) return;
+  clearInterval(tried);
+  const view = drawn[0], x = view.cv.getContext("2d"), seen = [], at = view.start[view.picked[1]], around = 0.2 / view.data.tick;
+  view.look(at - around, at + around);
+  for (const name of ["arc", "fillText"]) { const draw = x[name].bind(x); x[name] = (...given) => { seen.push(name === "arc" ? "dot" : given[0]); draw(...given); }; }
+  view.paint(); document.getElementById("seen").textContent = JSON.stringify(seen);
+}, 50);
+</script>"""
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium")
+@pytest.mark.parametrize("words", ["+", "barrier #4"])
+def test_links_do_not_cross_words(words: str, tmp_path: Path) -> None:
+    group = Group((0, 1, 2, 3), 0, "default_pg")
+    slow = steps_of(group, slow_steps(group, 100, slow=2, since=40, late=0.1))
+    page = tmp_path / "run.html"
+    page.write_text(_made_up_page(slow if words == "+" else _made_up(4, "barrier")) + _DRAWN)
+    seen = json.loads(html.unescape(re.findall(r"<pre id=.seen.>(.*?)</pre>", _shown(page))[0]))
+    last = len(seen) - 1 - seen[::-1].index("dot")
+    assert any(text.startswith(words) for text in seen[last:]), seen
+    assert not any(text.startswith(words) for text in seen[:last]), seen
+
+
+def test_a_wait_that_rounds_to_nothing_is_not_said() -> None:
+    trace = _made_up(4, "barrier")
+    found = matching.compare(trace, over=True)
+    assert found is not None
+    for waited, said in ((0.04, 0.0), (0.06, 0.06)):
+        assert of_verdict(trace, replace(found, waited=waited), Marked((), None, {}))["waited"] == said
 
 
 def _of_lines(lines: dict[int, list[int]], differs: int) -> Trace:

@@ -87,6 +87,16 @@ CASES: list[tuple[str, list[Rank], str, str]] = [
         "CL101",
     ),
     (
+        "the default group, in a call that the rank has made before",
+        [
+            running(0, ("barrier", ALL, 10, DONE), ("barrier", ALL, 10, WAITS), size=3),
+            running(1, ("barrier", ALL, 10, DONE), ("barrier", ALL, 10, WAITS), size=3),
+            running(2, ("barrier", ALL, 10, DONE), ("barrier", PAIR, 20, WAITS), size=3),
+        ],
+        "deadlock",
+        "CL201",
+    ),
+    (
         "the default group and a cycle of two others",
         [
             running(0, ("barrier", FOUR, 10, WAITS), size=4),

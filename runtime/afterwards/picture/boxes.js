@@ -10,16 +10,21 @@ class Boxes extends Lanes {
       else for (let x = left; x < right; x++) pixels[row + x] = paint;
     }
   }
-  // `before`: until when the rank was in a call before this one.
-  paintCall(x, r, i, before) {
+  // A call of a lane of one rank. `before`: until when the rank was in a call before this one.
+  paintCall(x, lane, i, before) {
     const what = this.what[i]; if (this.gone[what]) return;
     const { X, clip, bh, right } = this.geo, k = this.kind[what], s = X(this.start[i]), from = clip(s), to = clip(X(this.start[i] + this.took[i])), all = Math.max(from, Math.min(to, X(this.start[i] + this.wait[i])));
-    const isShown = this.shown(r, i), [solid, hatch] = isShown ? [this.solid[k], this.hatch[k]] : this.shadow[k], top = this.flags[i] & ASYNC ? .5 : 0;
+    const isShown = this.shown(lane.ranks[0], i), [solid, hatch] = isShown ? [this.solid[k], this.hatch[k]] : this.shadow[k], top = this.flags[i] & ASYNC ? .5 : 0;
     if (all > from) { this.fill(from, all, top, 1, hatch); if (all - from > 2) this.fill(from, from + 1, top, 1, solid, 1); }
     if (!(this.flags[i] & OPEN) || this.flags[i] & ASYNC) this.fill(all, to, top, 1, solid, 1);
     if (this.late[i] >= this.worth) {
       const text = `+${this.time(this.late[i])}`, font = `10.5px ${FONT}`; x.font = font;
-      if (s < right && this.width(x, text) + 8 < s - clip(X(before))) this.words_.push(y => { x.font = font; x.textAlign = "right"; x.fillStyle = this.C.soft; x.fillText(text, s - 4, y + bh / 2 + .5); });
+      const width = this.width(x, text);
+      // On the empty lane in front of the call, and left of its dot where it is the selected one.
+      if (s < right && width + 11 < s - clip(X(before))) this.over.push([lane.y, y => {
+        x.fillStyle = this.C.lane; x.fillRect(s - width - 9, y, width + 4, bh);
+        x.font = font; x.textAlign = "right"; x.fillStyle = this.C.soft; x.fillText(text, s - 7, y + bh / 2 + .5);
+      }]);
     }
     if (bh > 14 && !top && isShown && !(this.flags[i] & DIVERGED) && to - from > 30) {
       const text = this.data.ops[this.data.whats[what][0]], font = `11px ${FONT}`; x.font = font; const width = this.width(x, text) + 8;
@@ -85,7 +90,11 @@ class Boxes extends Lanes {
     // A cross of the divergence stands in front of the words.
     const cross = X(this.data.at), begun = cross > from - 12 && cross < to && lane.ranks.some(r => this.data.lacks.includes(r)) ? cross + 4 : from;
     for (const word of words) if (this.width(x, text + word) < to - begun - 24) text += word; else break;
-    if (text && bh > 10) { x.fillStyle = this.tint[this.kind[this.what[some]]]; x.fillRect(begun + 8, y + 1, this.width(x, text) + 8, bh - 2); x.fillStyle = C.ink; x.fillText(text, begun + 12, y + bh / 2 + .5); }
+    const { font, globalAlpha } = x, width = this.width(x, text) + 8;
+    if (text && bh > 10) this.over.push([y, y => {
+      Object.assign(x, { font, globalAlpha, textAlign: "left", fillStyle: this.tint[this.kind[this.what[some]]] }); x.fillRect(begun + 8, y + 1.5, width, bh - 3);
+      x.fillStyle = C.ink; x.fillText(text, begun + 12, y + bh / 2 + .5); x.globalAlpha = 1;
+    }]);
     x.globalAlpha = 1;
   }
   // A line at the last arrival: down the lanes of ranks that came to the call of the first side, dotted elsewhere, with a cross where the call lacks a

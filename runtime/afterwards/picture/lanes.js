@@ -97,14 +97,15 @@ class Lanes extends Calls {
     const until = performance.now() + SLICE, geo = this.measure(this.cv.clientWidth < 600), { bottom, gut, bh } = geo, [x, w] = this.prepared(this.cv, bottom + 4), { a, b } = this;
     Object.assign(geo, { right: w - 1, scale: (w - 1 - gut) / (b - a) }); this.geo = geo;
     geo.X = t => gut + (t - a) * geo.scale; geo.clip = px => Math.max(gut, Math.min(geo.right, px));
-    this.paintAxes(x);
+    // Words that lines and links must not cross are written last: at the top of a lane, how.
+    this.over = []; this.paintAxes(x);
     const wide = Math.max(1, Math.round((geo.right - gut) * this.scale)), tall = Math.round(bh * this.scale);
     if (this.image?.width !== wide || this.image.height !== tall) { this.image = x.createImageData(wide, tall); this.pixels = new Uint32Array(this.image.data.buffer); }
     for (const lane of this.lanes) {
       this.pixels.fill(this.ground); this.words_ = [];
       const alone = lane.ranks.length === 1 ? lane.ranks[0] : -1, [low, high] = alone < 0 ? [0, 0] : this.within(alone, a, b);
       if (alone < 0 || high - low > (geo.right - gut) / 4) this.paintShares(lane, until);
-      else for (let i = low; i < high; i++) this.paintCall(x, alone, i, i > this.first[alone] ? this.reach[i - 1] : 0);
+      else for (let i = low; i < high; i++) this.paintCall(x, lane, i, i > this.first[alone] ? this.reach[i - 1] : 0);
       x.putImageData(this.image, Math.round(gut * this.scale), Math.round(lane.y * this.scale));
       for (const write of this.words_) write(lane.y);
       if (lane.stuck.length) this.paintStuck(x, lane);
@@ -113,6 +114,7 @@ class Lanes extends Calls {
     if (geo.several) this.paintHosts(x);
     if (this.data.diverged) this.paintDivergence(x);
     if (this.picked) this.paintLinks(x);
+    for (const [y, write] of this.over) write(y);
     const seconds = ticks => this.second(ticks).toFixed(6);
     Object.assign(this.cv.dataset, { from: seconds(a), to: seconds(b), at: seconds(this.data.at || 0), lanes: this.lanes.length });
     this.paintStrip();

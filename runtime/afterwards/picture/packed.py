@@ -184,7 +184,8 @@ def of_verdict(trace: Trace, found: Divergence | None, marked: Marked) -> dict[s
         "diverged": found is not None,
         "named": _named(trace, found, marked.slow),
         "lacks": _positions(trace, marked.lacks),
-        "waited": found.waited if found is not None else 0.0,
+        # As in the title: what rounds to 0.0 s is not said.
+        "waited": found.waited if found is not None and found.waited >= 0.05 else 0.0,
         "ranks": list(trace.ranks),
         "hosts": [rank.host for rank in trace.ranks.values()],
     }
