@@ -155,7 +155,7 @@ def _text(found: list[Confirmation], unseen: list[Unseen]) -> str:
     if unseen:
         lines += [
             "",
-            "Collectives that ran at lines where the linter knows of none (describe such calls in a catalogue file: `catalog-files`):",
+            "Collectives that ran at lines where the linter knows of none (describe calls of your own framework in a catalogue file: `catalog-files`):",
         ]
         lines += [
             f"  {item.path}:{item.line}  {item.function}: {item.text}   ({', '.join(item.ops)}; {item.calls} call{'s' * (item.calls != 1)})"
