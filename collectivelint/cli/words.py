@@ -14,6 +14,7 @@ from ..printable import printable
 from ..spelling import near_words, nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from click.shell_completion import CompletionItem
@@ -36,10 +37,11 @@ class Word(click.Choice[str]):
 class Subcommands(click.Group):
     """A group of subcommands. If a path or name stands in place of one, the error names the command that takes it."""
 
-    def __init__(self, *args: Any, usual: str, **kwargs: Any) -> None:
-        """`usual`: the subcommand that users most likely mean when they name none."""
+    def __init__(self, *args: Any, usual: str, meant: Mapping[str, str] | None = None, **kwargs: Any) -> None:
+        """`usual`: the subcommand that users most likely mean when they name none; `meant`: by another word for it."""
         super().__init__(*args, **kwargs)
         self._usual = usual
+        self._meant = meant or {}
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -49,7 +51,10 @@ class Subcommands(click.Group):
         is_known = word in self.commands or (near_words(word, self.commands, 1, 0.6) and not os.path.lexists(word))
         if is_known or word.startswith("-"):
             return super().resolve_command(ctx, args)
-        typed = printable(f"{ctx.command_path} {self._usual} {shlex.quote(word)}")
+        if word in self._meant and not os.path.lexists(word):
+            typed = f"{ctx.command_path} {self._meant[word]}"
+        else:
+            typed = printable(f"{ctx.command_path} {self._usual} {shlex.quote(word)}")
         raise click.UsageError(f"no command `{printable(word)}`; did you mean `{typed}`?", ctx)
 
 

@@ -9,6 +9,8 @@ from .remedy import applied
 from .summary import unshown
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ..findings.result import Result
 
 
@@ -21,4 +23,10 @@ def table(result: Result) -> str:
         f"{count:>{width}}  {code}  [{'*' if code in fixable else ' '}]  {name}"
         for (code, name), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     ]
-    return "".join(f"{line}\n" for line in [*lines, *unshown(result)])
+    return "".join(f"{line}\n" for line in [*lines, *_legend(result), *unshown(result)])
+
+
+def _legend(result: Result) -> Iterator[str]:
+    able = {fix.applicability for finding in result.findings if (fix := applied(finding)) is not None}
+    if able:
+        yield f"[*] fixable with `--fix{' --unsafe-fixes' if 'unsafe' in able else ''}`"

@@ -25,9 +25,12 @@ _KEYS: Final = {
     "unsafe-fixes": ("boolean", "show and apply unsafe fixes"),
     "extend-safe-fixes": ("list of rules", "rules whose unsafe fixes count as safe"),
     "extend-unsafe-fixes": ("list of rules", "rules whose safe fixes count as unsafe"),
-    "min-confidence": ("word", "report findings of this confidence and above: `high`, `medium` or `low`"),
+    "min-confidence": (
+        "`high`, `medium` or `low`",
+        "report findings of this confidence and above: `high`, `medium` or `low`",
+    ),
     "explicit-groups": (
-        "word",
+        "`always` or `evidence`",
         "CL101: `always` lists every call without a group, `evidence` those with a reason to have one",
     ),
     "explicit-world": ("boolean", "CL101: name the default group where no group is in reach"),

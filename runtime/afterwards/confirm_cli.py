@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from collectivelint.analysis.effects import events
 from collectivelint.cli.words import Word
 from collectivelint.engine import Linter
 from collectivelint.findings.confidence import CONFIDENCES, confidence_of
@@ -118,10 +119,15 @@ def _merged(unseen: Iterable[Unseen]) -> list[Unseen]:
 
 
 def _known(linter: Linter, paths: list[Path]) -> dict[str, set[int]]:
-    """For each file, the lines of calls that the linter takes for collectives, or that lead to one."""
+    """For each file, the lines of calls that the linter takes for collectives, or that make some: DDP's forward."""
     known: dict[str, set[int]] = {path: set() for path in linter.paths(paths)}
-    for call in linter.analysis([Path(path) for path in known]).calls():
+    analysis = linter.analysis([Path(path) for path in known])
+    for call in analysis.calls():
         known.setdefault(call.function.path, set()).update(range(call.span.line, call.span.end_line + 1))
+    for facts in analysis.functions:
+        for event in events(facts.term):
+            if not event.chain:
+                known.setdefault(event.path, set()).update(range(event.span.line, event.span.end_line + 1))
     return known
 
 
@@ -149,7 +155,7 @@ def _text(found: list[Confirmation], unseen: list[Unseen]) -> str:
     if unseen:
         lines += [
             "",
-            "Collectives that ran at lines where the linter knows of none (describe such calls in a catalogue file: `catalog-files`):",
+            "Collectives that ran at lines where the linter knows of none (describe calls of your own framework in a catalogue file: `catalog-files`):",
         ]
         lines += [
             f"  {item.path}:{item.line}  {item.function}: {item.text}   ({', '.join(item.ops)}; {item.calls} call{'s' * (item.calls != 1)})"

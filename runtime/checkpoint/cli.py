@@ -20,7 +20,7 @@ from ..say import reason
 from . import show
 from .audit import Wanted, audit, opened
 from .checks import manifest
-from .checks.diff import compare, correspondence, paired
+from .checks.diff import compare, correspondence, damaged, paired
 from .checks.engine import HERE
 from .checks.rank_files import alike
 from .checks.sweep import sweep
@@ -57,7 +57,11 @@ _HTML: Final = click.option(
 )
 
 
-@click.group(cls=Subcommands, usual="verify")
+@click.group(
+    cls=Subcommands,
+    usual="verify",
+    meant={"ls": "inspect", "list": "inspect", "show": "inspect", "check": "verify", "compare": "diff"},
+)
 def ckpt() -> None:
     """Verify, list or compare checkpoints.
 
@@ -163,12 +167,14 @@ def diff(first: Path, second: Path, headers: bool, as_json: bool) -> None:
         one, two = alike(one, two)
         with _bar(first, hidden=as_json) as progress:
             found = list(compare(one, two, progress))
-            damaged = [*wrong, *also_wrong]
+            problems = [*wrong, *also_wrong]
             for side in (*one.parts, *two.parts):
-                damaged += side.checkpoint.problems
-                damaged += () if headers else sweep(side.checkpoint, side.values, side.files, progress).problems
-        damaged = [problem for problem in damaged if problem.severity == "error"]
-        for problem in damaged:
+                problems += side.checkpoint.problems
+                swept = () if headers else sweep(side.checkpoint, side.values, side.files, progress).problems
+                problems += swept
+                found += damaged(found, one, two, [(side, problem) for problem in swept])
+        problems = [problem for problem in problems if problem.severity == "error"]
+        for problem in problems:
             click.echo(show.line(problem), err=True)
         if as_json:
             rows = [
@@ -179,7 +185,7 @@ def diff(first: Path, second: Path, headers: bool, as_json: bool) -> None:
             how = correspondence(paired(one.checkpoint, two.checkpoint, (one, two)))
             click.echo("\n".join(show.differences(found, one.checkpoint, two.checkpoint, how)))
         is_nothing = [item.kind for item in found] == ["cannot be compared"] and not found[0].first
-        sys.exit(2 if is_nothing else int(bool(found or damaged)))
+        sys.exit(2 if is_nothing else int(bool(found or problems)))
 
 
 @contextmanager

@@ -33,6 +33,8 @@ _BY_DIFFERENCE: Final = {
     "parameter": "build the model in the same way on every rank: the same parameters, in the same order, used in the same iterations",
     "result": "repeat the call with the same input: ranks whose results differ again have a faulty device, network or library",
 }
+#: What has to be the same in one call, and may differ between two.
+_OF_ONE_CALL: Final = ("shape", "dtype", "split sizes")
 #: How ranks ended whose program says nothing about it.
 _ENDED: Final = (endings.NO_RECORD, "was killed by", "exited with code")
 
@@ -46,7 +48,7 @@ def advice(found: Divergence) -> str:
         return _BY_RULE[found.rule]
     match found.verdict:
         case "mismatch":
-            return _BY_DIFFERENCE.get(found.what, "let all ranks make the same call: see where their stacks differ")
+            return _of_mismatch(found)
         case "timeout":
             return "have the slow rank do less before the call, or give the group a longer `timeout`"
         case "unmatched":
@@ -54,6 +56,19 @@ def advice(found: Divergence) -> str:
         case "deadlock":
             return _of_deadlock(found)
     return ""
+
+
+def _of_mismatch(found: Divergence) -> str:
+    """Of calls at different lines, most do not belong together, and what differs in them is a consequence."""
+    same = "let all ranks make the same call: see where their stacks differ"
+    change = _BY_DIFFERENCE.get(found.what)
+    if change is None:
+        return same
+    places = [side.event.place for side in found.sides[:2] if side.event is not None]
+    is_apart = len({(place.path, place.line) for place in places}) > 1
+    return (
+        f"{same}; if these two calls belong together, {change}" if is_apart and found.what in _OF_ONE_CALL else change
+    )
 
 
 def _of_deadlock(found: Divergence) -> str:

@@ -245,4 +245,5 @@ def test_only_what_fix_applies_is_counted(project: Project) -> None:
     assert last == "Found 3 findings in 1 file. 1 fixable with `--fix`. 1 more fixable with `--fix --unsafe-fixes`."
     assert project.run(*_SELECT, "--statistics", "main.py").out == (
         "1  CL101  [*]  missing-group\n1  CL203  [ ]  local-condition\n1  CL604  [*]  deprecated-collective\n"
+        "[*] fixable with `--fix --unsafe-fixes`\n"
     )

@@ -154,7 +154,10 @@ def test_config(project: Project) -> None:
     without_links = [(key, re.sub(r": \[.*", "", words)) for key, words in rows]
     assert without_links == [(option.key, option.text) for option in options()]
     assert project.run("config").out.count("\n") == len(rows)
-    assert project.run("config", "min-confidence").out.splitlines()[1:] == ["Type: word", 'Default: "medium"']
+    assert project.run("config", "min-confidence").out.splitlines()[1:] == [
+        "Type: `high`, `medium` or `low`",
+        'Default: "medium"',
+    ]
     assert json.loads(project.run("config", "select", "--output-format=json").out)["default"] == "[]"
     assert "no key `selct`; did you mean `select`?" in project.run("config", "selct").err
 
@@ -230,6 +233,7 @@ def test_formats_agree_on_the_severity(project: Project) -> None:
     ("args", "words"),
     [
         (["ckpt", "step_1000"], "no command `step_1000`; did you mean `collectivelint ckpt verify step_1000`?"),
+        (["ckpt", "ls", "step_1000"], "no command `ls`; did you mean `collectivelint ckpt inspect`?"),
         (["ckpt", "s3://b/a step"], "did you mean `collectivelint ckpt verify 's3://b/a step'`?"),
         (["ckpt", "verfy"], "No such command 'verfy'"),
         (["catalog", "accelerate"], "no command `accelerate`; did you mean `collectivelint catalog show accelerate`?"),

@@ -1,4 +1,4 @@
-"""A job for `collectivelint confirm`: one call that only one rank makes, one that all make, one that nobody reaches."""
+"""A job for `collectivelint confirm`: one call that only one rank makes, one that all make, one that nobody reaches, one that only the run knows."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def train() -> None:
     for _ in range(3):
         model(torch.ones(1, 2)).sum().backward()
         dist.all_reduce(torch.ones(1))
+    getattr(dist, "_".join(("all", "reduce")))(torch.ones(1))
 
 
 def main() -> None:

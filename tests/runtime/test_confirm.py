@@ -68,7 +68,8 @@ def test_findings_beside_a_real_job(trace: Callable[..., Job], tmp_path: Path) -
         ("CL101", at("dist.all_reduce(torch.ones(1))")): ("uniform", 3),
     }
     unseen = {item["line"]: item["ops"] for item in report["unseen"]}
-    assert unseen[at("backward()")] == ["all_reduce", "broadcast"]
+    # What DDP does in `forward` and `backward`, the linter knows.
+    assert unseen == {at("getattr(dist"): ["all_reduce"]}
     text = confirm("src/package/confirmed.py", output="text").stdout
     assert "2 confirmed, 1 observed uniform, 1 not executed." in text
     assert "rank 0 did not" in text

@@ -126,6 +126,20 @@ def test_the_rule_that_fits(ranks: list[Rank], verdict: str, rule: str) -> None:
     assert explain.text(found).count("explains this") == bool(rule)
 
 
+def test_advice_on_a_shape_depends_on_where_the_calls_are() -> None:
+    one, two = {"tensors": [[[1], "f"]]}, {"tensors": [[[2], "f"]]}
+
+    def said(path: str) -> str:
+        ranks = rank(0, (*CALL, one)), rank(1, ("all_reduce", WORLD, (path, 8), DONE, two))
+        found = compare(Trace(dict(enumerate(ranks))), over=True)
+        assert found is not None
+        return explain.text(found)
+
+    size = "give the tensor the same number of elements on every rank"
+    assert f"what to change: {size}" in said("train.py")
+    assert f"if these two calls belong together, {size}" in said("serve.py")
+
+
 def test_both_orders_of_two_groups_are_named() -> None:
     ranks = running(0, ("barrier", ONE, 10, WAITS)), running(1, ("barrier", TWO, 11, WAITS))
     found = compare(Trace(dict(enumerate(ranks))), over=True)

@@ -19,10 +19,10 @@ from .counting import Count, counted, side_by_side, unequal
 from .slices import crc_of, intersection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from ..files import Progress, Side
-    from ..model import Sizes, Values
+    from ..model import Problem, Sizes, Values
 
 Kind: TypeAlias = Literal[
     "only in the first", "only in the second", "shape", "dtype", "values", "unreadable", "cannot be compared"
@@ -125,6 +125,27 @@ def compare(first: Side, second: Side, progress: Progress = no_progress) -> Iter
     for name, side in others.items() if first.beside else ():
         count = len(side.checkpoint.tensors)
         yield Difference("only in the second", "", name, f"{count} tensor{'s' * (count != 1)}")
+
+
+def damaged(
+    found: Iterable[Difference], first: Side, second: Side, problems: Iterable[tuple[Side, Problem]]
+) -> Iterator[Difference]:
+    """The tensors with damaged values that are not among the differences: two headers can agree where values do not.
+
+    `problems`: those of the values of either checkpoint, each with its part.
+    """
+    moved = {other: name for name, other in paired(first.checkpoint, second.checkpoint, (first, second))}
+    known = {item.first for item in found}
+    for side, problem in problems:
+        if problem.severity != "error" or problem.where not in side.checkpoint.tensors:
+            continue
+        of = first if side in first.parts else second
+        part = "" if side is of else f"{_part(side, of)}: "
+        name = problem.where if of is first or part else moved.get(problem.where, problem.where)
+        if part + name not in known:
+            known.add(part + name)
+            which = "first" if of is first else "second"
+            yield Difference("unreadable", part + name, part + problem.where, f"damaged in the {which}")
 
 
 def _part(side: Side, of: Side) -> str:

@@ -84,6 +84,17 @@ def test_a_comparison(made: Path) -> None:
     assert {row["first"] for row in rows} == {"up", "down", "tied"}
 
 
+def test_a_damaged_tensor_is_not_the_same(made: Path, copy: Callable[[str], Path]) -> None:
+    # Both files hold the checksum of the values that were written.
+    folder = copy("tensor_parallel")
+    damages["flipped_bit"](folder)
+    for pair, which in (((made / "tensor_parallel", folder), "second"), ((folder, made / "tensor_parallel"), "first")):
+        code, out, error = run("diff", *pair)
+        assert (code, "but were written with" in error) == (1, True)
+        assert out.splitlines()[0] == f"unreadable          up: damaged in the {which}"
+        assert out.splitlines()[-1].startswith("4 tensors are the same, 1 difference,")
+
+
 def test_the_page(copy: Callable[[str], Path], tmp_path: Path) -> None:
     folder = copy("tensor_parallel")
     damages["flipped_bit"](folder)
