@@ -25,8 +25,9 @@ _AVOIDED: Final = re.compile(
 )
 _MODULES: Final = [
     *(str(module.__file__) for module in discover().values()),
-    str(collectivelint.analysis.domain.causes.__file__),
-    str(collectivelint.analysis.checks.file_evidence.__file__),
+    # Of a compiled module, the source beside it.
+    str(Path(collectivelint.analysis.domain.causes.__file__).with_name("causes.py")),
+    str(Path(collectivelint.analysis.checks.file_evidence.__file__).with_name("file_evidence.py")),
 ]
 
 
