@@ -113,8 +113,6 @@ class Findings:
     unreadable: tuple[tuple[str, UnreadableError], ...]
     #: The source of a span of a file on one line, shortened where it is long.
     text: Callable[[str, Span], str]
-    #: The content of a file; empty for one that cannot be read.
-    content: Callable[[str], bytes] = field(default=lambda _: b"")
     #: The suppressions that silenced nothing, with the codes that were not needed.
     unused_ignores: Callable[[], Iterator[tuple[Source, Ignore, tuple[str, ...]]]] = field(default=lambda: iter(()))
 

@@ -56,7 +56,7 @@ class RuleRunner:
         found: list[Finding] = []
         errors: list[str] = []
         of_fixes: list[str] = []
-        asked = Findings(analysis, tuple(unreadable), self.files.text, self.files.content)
+        asked = Findings(analysis, tuple(unreadable), self.files.text)
         broken: set[str] = set()
         asked.unused_ignores = lambda: self.comments.unused(analysis, self.resolver, broken)
         # Facts are known even where no rule asks for them: what fails is named, and it is noted what findings rest on.

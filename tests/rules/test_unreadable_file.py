@@ -130,21 +130,12 @@ def test_no_baseline_has_it(project: Project) -> None:
     assert ran.out.startswith("b.py:1:5: CL000 ")
 
 
-def test_a_file_that_names_no_known_library_is_in_doubt(project: Project) -> None:
-    torch = "import torch\n"
-    project.write(
-        {
-            "other.py": "x = = 1\n",
-            "bad.py": f"{torch}x = = 1\n",
-            "old.py": f"{torch}print 'a'\n",
-            "template.py": f"{torch}class {{{{name}}}}:\n    pass\n",
-            "{{name}}.py": f"{torch}x = = 1\n",
-            "good.py": torch,
-        }
-    )
-    confidences = {finding.path: finding.confidence.word for finding in project.lint().findings}
-    low = dict.fromkeys(("other.py", "old.py", "template.py", "{{name}}.py"), "low")
-    assert confidences == {"bad.py": "high", **low}
+@pytest.mark.parametrize("name", ["bad.py", "{{name}}.py"])
+def test_what_was_not_read_is_never_hidden(project: Project, name: str) -> None:
+    project.write({name: "from helper import sync\nprint 'a'\n", "good.py": "x = 1\n"})
+    ran = project.run("--min-confidence", "high", ".")
+    assert (ran.code, "No findings" in ran.out) == (1, False)
+    assert f"{name}:2:1: CL000" in ran.out
 
 
 def test_an_exported_notebook_may_hold_magics(project: Project) -> None:
