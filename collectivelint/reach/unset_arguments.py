@@ -1,4 +1,4 @@
-"""Optional parameters that no caller gives: `def evaluate(model, probe=None)`, where all calls of the program leave `probe` out."""
+"""Optional parameters that no caller gives: `def evaluate(model, probe=None)`, and no call in the program passes `probe`."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ if TYPE_CHECKING:
     from ..program.resolver import Program
     from .callers import Callers
 
-#: A function, one of its parameters, and whether that has to be None: else False and what else is false will do.
+#: A function, one of its parameters, and whether it has to be None; otherwise any falsy constant is enough.
 _Asked: TypeAlias = "tuple[Target, str, bool]"
 
 
 class UnsetArguments:
-    """Which parameters are always what they are by default, which is nothing."""
+    """Parameters that always keep a default of None or another falsy constant."""
 
     def __init__(self, program: Program, callers: Callers) -> None:
         """Nothing is read before it is asked for."""
         self._program, self._callers = program, callers
-        #: The parameters of callers that are handed on to one; None where it is given something else.
+        #: The parameters of callers that are passed on to one; None if a caller passes something else.
         self._known: dict[_Asked, frozenset[_Asked] | None] = {}
 
     def is_unset(self, target: Target, name: str, *, none: bool) -> bool:
-        """Whether all calls of a function leave a parameter out, or hand on one that is never given either.
+        """Whether every call of a function omits a parameter, or passes on a parameter that is itself always omitted.
 
-        `none`: is it asked whether it is None? Else whether it is false.
+        `none`: whether the parameter has to be None; otherwise it has to be falsy.
         """
         found: set[_Asked] = set()
         left = [(target, name, none)]
         while left:
             asked = left.pop()
             if asked in found:
-                # A function that calls itself hands on what its other callers give.
+                # A function that calls itself passes on what its other callers pass.
                 continue
             found.add(asked)
             if asked not in self._known:
@@ -90,7 +90,7 @@ class UnsetArguments:
         )
 
     def _is_wrapped(self, function: Function) -> bool:
-        """Whether a decorator of the program calls it: with what arguments is not known."""
+        """Whether a decorator of the program wraps it, which may pass any arguments."""
         for decorator in function.decorators:
             name = plain(decorator.function if isinstance(decorator, Call) else decorator)
             target = resolve(self._program, function, name) if name is not None else None
@@ -100,7 +100,7 @@ class UnsetArguments:
 
 
 def _given(call: Call, name: str, number: int | None) -> Expr | None:
-    """What a call gives to a parameter; None if it leaves it out. `number` is its place among the arguments."""
+    """The argument that a call passes for a parameter, None if it omits it; `number`: its position."""
     value: Expr | None = dict(call.keywords).get(name)
     if value is None and number is not None and number < len(call.args):
         value = call.args[number]
@@ -108,5 +108,5 @@ def _given(call: Call, name: str, number: int | None) -> Expr | None:
 
 
 def _is_off(value: Expr | None, none: bool) -> bool:
-    """Whether nothing is asked for by a value. 0 is false, but it is not None."""
+    """Whether a value is None, or with `none` False any falsy constant. 0 is falsy, but it is not None."""
     return isinstance(value, Constant) and (value.value is None if none else not value.value)

@@ -73,6 +73,15 @@ def test_example_is_reported_at_its_marks(module: RuleModule, project: Project) 
 
 
 @pytest.mark.parametrize("module", _MODULES)
+def test_an_example_has_the_confidence_of_its_page(module: RuleModule, project: Project) -> None:
+    if not _sections(module).get("Confidence", "").strip().startswith("Low"):
+        pytest.skip(f"the page of {module.RULE.code} does not say that it is low")
+    project.write(_code(module, "Example"))
+    found = project.lint(select=[module.RULE.code]).findings
+    assert {finding.confidence.word for finding in found if finding.code == module.RULE.code} == {"low"}
+
+
+@pytest.mark.parametrize("module", _MODULES)
 def test_use_instead_is_silent(module: RuleModule, project: Project) -> None:
     project.check_marked(_code(module, "Use instead"), **_selection(module))
 

@@ -138,7 +138,7 @@ class Divergence(Record):
             # What was found out by trying: mostly whether something is installed, which it is on all ranks.
             return Confidence.LOW
         if self.where == "exit" and self.event.chain and not is_caught:
-            # What those that stay get to by calls depends on more than is seen here.
+            # Whether a callee reaches its collective depends on conditions in it that often exclude the case.
             return Confidence.LOW
         if (self.kinds and self.kinds <= _SELDOM) or "override" in self.kinds:
             return Confidence.LOW
